@@ -32,7 +32,6 @@ from ml_dash.errors import (
 
 try:
     from ml_dash.sdk.experiment import Experiment, ml_dash_experiment, open_experiment as open  # noqa: A004
-    from ml_dash.sdk.listing.experiments import experiments
 except ImportError as error:
     if "subinterpreter" not in str(error):
         raise
@@ -87,31 +86,36 @@ __all__ = [
 ]
 
 
-_MEDIA = {
-    "Audio": "sound",
-    "Figure": "pictures",
-    "Histogram": "tables",
-    "Image": "pictures",
-    "Mesh": "tables",
-    "Points3D": "tables",
-    "Table": "tables",
-    "Text": "tables",
-    "Video": "pictures",
+_LATER = {
+    "Audio": "media.sound",
+    "Figure": "media.pictures",
+    "Histogram": "media.tables",
+    "Image": "media.pictures",
+    "Mesh": "media.tables",
+    "Points3D": "media.tables",
+    "Table": "media.tables",
+    "Text": "media.tables",
+    "Video": "media.pictures",
+    "experiments": "listing.experiments",
 }
-"""Media values, and the module of `ml_dash.sdk.media` that has each: imported when they are first used."""
+"""What most scripts have no use for, and the module of `ml_dash.sdk` that has it: imported when it is first used."""
 
 if typing.TYPE_CHECKING:
+    from ml_dash.sdk.listing.experiments import experiments
     from ml_dash.sdk.media.pictures import Figure, Image, Video
     from ml_dash.sdk.media.sound import Audio
     from ml_dash.sdk.media.tables import Histogram, Mesh, Points3D, Table, Text
 else:  # with a function of this name, a type checker would take any name
 
     def __getattr__(name: str) -> object:
-        """Import a media value; of a name of another tracker's, say what to write instead."""
-        if name in _MEDIA:
+        """Import what comes later; of a name of another tracker's, say what to write instead."""
+        if name in _LATER:
             import importlib
 
-            value = getattr(importlib.import_module(f"ml_dash.sdk.media.{_MEDIA[name]}"), name)
+            from ml_dash.forks import guarded_imports
+
+            with guarded_imports():  # a child that is forked meanwhile would have half of it
+                value = getattr(importlib.import_module(f"ml_dash.sdk.{_LATER[name]}"), name)
             globals()[name] = value
             return value
         if name.startswith("_"):
@@ -119,3 +123,7 @@ else:  # with a function of this name, a type checker would take any name
         from ml_dash.sdk.guidance.package import missing_name
 
         raise missing_name(name, __all__)
+
+    def __dir__() -> list[str]:
+        """Name what comes later, too: completion would not offer it."""
+        return sorted({*globals(), *__all__})

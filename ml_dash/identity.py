@@ -17,9 +17,8 @@ from __future__ import annotations
 import os
 import sys
 import unicodedata
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ml_dash.errors import InvalidArgumentError, InvalidPrefixError
 from ml_dash.paths import windows_fault
@@ -59,8 +58,7 @@ FAULTS: tuple[tuple[Callable[[str], bool], str, str], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """The four parts of an experiment's prefix, already checked.
 
     Attributes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import sys
 
 if sys.platform == "win32":
@@ -76,9 +75,18 @@ def process_space() -> str | None:
     its own, and often the name of the host that it runs on. Elsewhere it is the machine.
     """
     if sys.platform != "linux":
-        return platform.node() or None
+        return host_name() or None
     try:
         with open("/proc/sys/kernel/random/boot_id") as file:
             return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
     except (OSError, ValueError):
         return None
+
+
+def host_name() -> str:
+    """Return this machine's name; "" where it has none."""
+    if hasattr(os, "uname"):  # what `platform` looks up there, without its import
+        return os.uname().nodename
+    import platform
+
+    return platform.node()

@@ -9,7 +9,6 @@ of retries, replays, lost answers and restored backups ends in exactly the rows 
 from __future__ import annotations
 
 from enum import Enum
-from urllib.parse import quote
 
 API = "/api/v1"
 """What every path of this version begins with."""
@@ -137,6 +136,8 @@ class ErrorCode(str, Enum):
 
 def frames_path(experiment_id: str, writer: str) -> str:
     """Return the path to which a writer's frames are posted."""
+    from urllib.parse import quote  # with what it imports, 2 ms of each script's start
+
     return f"{API}/experiments/{quote(experiment_id, safe='')}/writers/{quote(writer, safe='')}/frames"
 
 

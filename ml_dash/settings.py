@@ -40,8 +40,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.protocol import FRAMES_BYTES_MAX
@@ -61,8 +60,7 @@ _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """The tunables of one experiment; times in seconds, sizes in bytes."""
 
     linger: float | None = None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from ml_dash.errors import InvalidCallError
 
@@ -32,8 +31,7 @@ class RunStatus(str, Enum):
             )
 
 
-@dataclass(frozen=True, slots=True)
-class FlushResult:
+class FlushResult(NamedTuple):
     """What `Experiment.flush` can vouch for. Counts are of events: all that was logged, not rows of metrics alone.
 
     Attributes:
@@ -53,8 +51,7 @@ class FlushResult:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ExperimentStatus:
+class ExperimentStatus(NamedTuple):
     """What has become of the events logged by this process; see `FlushResult`.
 
     Attributes:

@@ -7,7 +7,6 @@ anything. Lines of ``bash`` blocks that call ``ml-dash`` are run too, on the pag
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import itertools
 import os
@@ -216,8 +215,8 @@ def field_of(variable: str) -> str | None:
             changed = Settings.from_environment(environment)
         except ml_dash.InvalidArgumentError:
             continue
-        fields = dataclasses.fields(Settings)
-        names = [f.name for f in fields if getattr(changed, f.name) != getattr(Settings(), f.name)]
+        default = Settings()
+        names = [name for name in Settings._fields if getattr(changed, name) != getattr(default, name)]
         if names:
             return names[0]
     return None
@@ -325,7 +324,7 @@ def test_the_reference_has_every_field_of_what_is_returned(kind: type) -> None:
     """In the table below the class's heading, in order."""
     section = API.split(f"# `{kind.__name__}`", 1)[1].split("\n#", 1)[0]
     fields = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
-    assert fields == [field.name for field in dataclasses.fields(kind)]
+    assert fields == [*inspect.signature(kind).parameters]
 
 
 # --- security.md

@@ -31,6 +31,33 @@ RUN_AT_IMPORT = {"ml_dash.__main__", "ml_dash.auto_start", "ml_dash.cli.__main__
 
 MIGRATIONS = "ml_dash.server.db.migrations."
 """Scripts that alembic loads, each by its file."""
+LATE = (
+    *(
+        "bz2",
+        "dataclasses",
+        "decimal",
+        "difflib",
+        "hashlib",
+        "inspect",
+        "ipaddress",
+        "logging",
+        "lzma",
+        "mimetypes",
+    ),
+    *("msgspec", "platform", "secrets", "shutil", "subprocess", "tempfile", "tokenize", "traceback"),
+    *("typing_extensions", "urllib.parse", "uuid"),
+)
+LATE_PARTS = (
+    *(
+        "ml_dash.query.listing.filters",
+        "ml_dash.query.files",
+        "ml_dash.query.runs",
+        "ml_dash.sdk.files.manager",
+    ),
+    *("ml_dash.sdk.listing", "ml_dash.sdk.media.store", "ml_dash.slabs.found", "ml_dash.storage.recovery"),
+)
+"""What `import ml_dash` is not to load: a millisecond or more each, in every script, used or not."""
+
 ON_DEMAND = ("ml_dash.cli", "ml_dash.client.", "ml_dash.upload.", "ml_dash.server", "ml_dash.sdk.table")
 """What is loaded by whoever wants it, on the background thread or in a command, with all that it needs."""
 ALWAYS = {"ml_dash.client.destination", "ml_dash.upload.blob_ledger"}
@@ -45,7 +72,7 @@ MODULES = sorted(
 
 def public_names(module: types.ModuleType) -> list[str]:
     """Public names that are there, other than modules."""
-    there = {name: getattr(module, name) for name in (*vars(module), *getattr(module, "_MEDIA", ()))}
+    there = {name: getattr(module, name) for name in (*vars(module), *getattr(module, "_LATER", ()))}
     return sorted(
         name
         for name, value in there.items()
@@ -136,6 +163,44 @@ def test_each_public_name_is_documented(name: str) -> None:
         for member, value in vars(public).items():
             if not member.startswith("_") and (callable(value) or isinstance(value, property)):
                 assert inspect.getdoc(value), f"{name}.{member}"
+
+
+def test_the_import_stays_light(tmp_path: Path) -> None:
+    """What takes its time, and no script needs before its run starts, is not imported: each of these was once."""
+    printed = python(
+        f"""
+        import sys
+        before = set(sys.modules)
+        import ml_dash
+        new = set(sys.modules) - before
+        print(*sorted(new & {set(LATE)}))
+        print(*sorted(name for name in new if name.startswith({LATE_PARTS})))
+        print(sum(name.startswith("ml_dash") for name in new))
+        """,
+        tmp_path,
+    )
+    late, parts, count = printed.split("\n")[:3]
+    assert (late, parts) == ("", "")
+    assert int(count) <= 150
+
+
+def test_what_is_imported_later_is_there_for_all_who_look(tmp_path: Path) -> None:
+    """For completion, for ``from ml_dash import``, for pickles, and the same object each time."""
+    printed = python(
+        """
+        import pickle
+        import ml_dash
+
+        print(set(ml_dash.__all__) <= set(dir(ml_dash)), "Table" in vars(ml_dash))
+        from ml_dash import Histogram, experiments
+        print(experiments is ml_dash.experiments, "experiments" in vars(ml_dash))
+        print(pickle.loads(pickle.dumps(Histogram)) is ml_dash.Histogram is Histogram)
+        exp = ml_dash.Experiment("a/b/c")
+        print("files" in dir(exp), "files" in vars(exp), exp.files is exp.files)
+        """,
+        tmp_path,
+    )
+    assert printed.split("\n")[:4] == ["True False", "True True", "True", "True False True"]
 
 
 def test_the_import_loads_nothing_heavy(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import atexit
 import json
 import os
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ml_dash import Experiment
@@ -40,7 +40,7 @@ class Witness:
         self._call_ns = []
 
     def _end(self) -> None:
-        self.write(status=asdict(self._exp.status()))
+        self.write(status=self._exp.status()._asdict())
 
 
 def witness_path(directory: str, attempt: int) -> str:

@@ -17,10 +17,10 @@ from ml_dash.errors import FileMissingError, InvalidArgumentError, InvalidPrefix
 from ml_dash.identity import current_user, parse_prefix
 from ml_dash.paths import local_path
 from ml_dash.series import Series
+from ml_dash.storage.standing import is_experiment
 from ml_dash.storage.survey import (
     Located,
     Survey,
-    is_experiment,
     is_inside,
     leads_out,
     prefix_under,

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.paths import absolute_path, config_directory
@@ -25,8 +24,7 @@ OUTBOX = "outbox"
 """The directory, below the configuration's, of journals that wait for their server."""
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(NamedTuple):
     """Where a journal goes: below `root`, where it stays if `keeps`, and to `url` (no slash at its end), if any."""
 
     root: str

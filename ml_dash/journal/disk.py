@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import stat
 from io import FileIO
 from typing import TYPE_CHECKING, Any, Protocol
@@ -364,6 +363,8 @@ def _make_directories(directory: str) -> list[str]:
 
 def _write_anew(path: str) -> None:
     """Replace a file by a copy of itself that is durable."""
+    import shutil
+
     temporary = os.path.join(os.path.dirname(path), f"tmp-{os.urandom(8).hex()}")
     try:
         with open(path, "rb", buffering=0) as source, open(temporary, "xb", buffering=0) as copy:

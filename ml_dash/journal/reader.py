@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -50,7 +49,7 @@ class BadFrameError(Exception):
 class Reader:
     """Reads a journal's files, counts the bytes, and remembers metas: a steady run repeats the same one."""
 
-    __slots__ = ("_disk", "_entries", "_longest", "_metas", "_size", "bytes_read")
+    __slots__ = ("_digest", "_disk", "_entries", "_longest", "_metas", "_size", "bytes_read")
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
@@ -59,6 +58,11 @@ class Reader:
         self._size = 0
         self._longest = longest_read()
         self.bytes_read = 0
+        # Here: a script that reads no journal has no use for it, and its import takes 2 ms. And not where it is used,
+        # for a `__del__` may read, and import nothing.
+        from hashlib import blake2b
+
+        self._digest = blake2b
 
     def too_long(self, length: int) -> str:
         """Say why a frame of this length is not read; "" where it is."""
@@ -82,7 +86,7 @@ class Reader:
     def heads(self, meta: bytes, data_len: int) -> list[BlockHead]:
         """Return the decoded meta; the very same list for equal metas, as long as it is remembered."""
         # metas of thousands of metrics are long, and each frame has another one: their entries are kept, once each
-        key = (blake2b(meta, digest_size=16).digest(), data_len)
+        key = (self._digest(meta, digest_size=16).digest(), data_len)
         heads = self._metas.get(key)
         if heads is None:
             before = len(self._entries)

@@ -7,8 +7,8 @@ destination: in local mode, when an fsync has returned behind it, and else, when
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from ml_dash.pipeline.queue import EventQueue
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
+class Counters(NamedTuple):
     """How many rows were logged and what became of them."""
 
     logged: int = 0
@@ -27,12 +26,12 @@ class Counters:
     acknowledged: int = 0
     pending: int = 0
     pending_bytes: int = 0
-    dropped: Mapping[str, int] = field(default_factory=dict)
-    pending_files: int = field(default=0, compare=False)
-    pending_blob_bytes: int = field(default=0, compare=False)
-    unsafe: int = field(default=0, compare=False)
+    dropped: Mapping[str, int] = MappingProxyType({})
+    pending_files: int = 0
+    pending_blob_bytes: int = 0
+    unsafe: int = 0
     """Of those that were not dropped, the rows that no fsync has confirmed."""
-    on_devices: int = field(default=0, compare=False)
+    on_devices: int = 0
     """Of the pending ones, the rows of which values are on their way from a device."""
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import threading
 from collections import Counter, deque
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from ml_dash.clock import SYSTEM_CLOCK
@@ -189,7 +188,7 @@ class Delivery:
         """How far the upload of the rows is; the last error may be one of the blobs."""
         state = self._uploader.state
         if state.last_error is None and self.blobs.last_error is not None:
-            return replace(state, last_error=self.blobs.last_error)
+            return state.with_error(self.blobs.last_error)
         return state
 
     def delivered(self) -> Counter[str]:

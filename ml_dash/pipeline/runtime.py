@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import ServerUnavailableError
-from ml_dash.forks import importing
+from ml_dash.forks import guarded_imports, importing
 from ml_dash.journal.latest import latest_ns, new_writer_id
 from ml_dash.locks import MortalLock
 from ml_dash.notices import logger
@@ -27,7 +27,6 @@ from ml_dash.pipeline.worker import Job, Worker
 from ml_dash.query.axes.ranks import rank_of
 from ml_dash.slabs.bell import forget_bell
 from ml_dash.spawning import is_last_thread
-from ml_dash.storage.recovery import catch_up, recover_dead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from ml_dash.client.destination import Destination
     from ml_dash.pipeline.delivery import Recipient
     from ml_dash.settings import Settings
+    from ml_dash.storage.recovery import Recovered
     from ml_dash.upload.outbox import Replay
 
 _T = TypeVar("_T")
@@ -76,15 +76,27 @@ class OpenRun(Protocol):
 
 
 @cache
+def catching_up() -> Callable[[str], list[Recovered]]:
+    """Return `catch_up`, imported with the first run or the first read: kept, for a `__del__` can import nothing."""
+    with guarded_imports():
+        from ml_dash.storage.recovery import catch_up
+
+    return catch_up
+
+
+@cache
 def _recover_once() -> None:
     """Append what dead processes have left; no forked child does it again."""
+    with guarded_imports():
+        from ml_dash.storage.recovery import recover_dead
+
     begin_apart(recover_dead)
 
 
 def _new_channel(
     directory: str, settings: Settings, wake: Callable[[], None], is_alone: Callable[[], bool]
 ) -> Channel:
-    recovered = catch_up(directory)  # rows of those who died come before ours
+    recovered = catching_up()(directory)  # rows of those who died come before ours
     born_ns = max(SYSTEM_CLOCK.time_ns(), latest_ns(os.path.join(directory, "journal")) + 1)
     make_slab = slab_maker(settings)
     channel = Channel(

@@ -40,7 +40,7 @@ from ml_dash.storage.marks import mark_changed
 from ml_dash.storage.recovery import catch_up
 from ml_dash.storage.relocating import JOURNAL, prune, relocate
 from ml_dash.storage.side_file import NOTE, SIDE_FILE, is_sound, json_bytes, read_side_file
-from ml_dash.storage.survey import is_experiment
+from ml_dash.storage.standing import is_experiment
 from ml_dash.storage.trash import Trash
 from ml_dash.values.pack import pack
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ml_dash.errors import ExperimentMissingError, InvalidArgumentError
 from ml_dash.identity import current_user, parse_prefix
 from ml_dash.paths import config_directory, local_path
-from ml_dash.storage.survey import is_experiment
+from ml_dash.storage.standing import is_experiment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.journal.blocks import as_list, block_rows
-from ml_dash.query.attempts import text_of
 from ml_dash.query.times import iso_time
 from ml_dash.series import Kind, Series
 
@@ -35,6 +34,8 @@ def fold_environments(
         Dicts with ``attempt`` (its number; None where its start is not known), ``rank``, ``host``, ``pid``,
         ``createdAt`` (of the first row) and ``environment``.
     """
+    from ml_dash.query.attempts import text_of  # with all of it, for those who read
+
     numbers = {
         opening.name: attempt.number for attempt in attempts for opening in attempt.openings if opening.name
     }

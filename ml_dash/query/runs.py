@@ -17,7 +17,7 @@ and stale. So what was killed, resumed and completed is COMPLETED, on whichever 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.processes import process_alive, process_space
@@ -78,6 +78,10 @@ class RunInfo:
     elsewhere: bool = False
     said_ns: dict[str, int] = field(default_factory=dict)
     attempts: int = 0
+
+    def with_status(self, status: str | None) -> RunInfo:
+        """Return the same with another status."""
+        return replace(self, status=status)
 
 
 class WriterRuns(NamedTuple):

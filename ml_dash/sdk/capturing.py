@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import sys
 import threading
 import time
@@ -31,6 +30,7 @@ from ml_dash.forks import guarded_imports
 from ml_dash.identity import script_path
 from ml_dash.locks import MortalLock
 from ml_dash.notices import logger
+from ml_dash.processes import host_name
 from ml_dash.series import Kind
 from ml_dash.settings import NATIVE
 from ml_dash.spawning import start_thread
@@ -190,7 +190,7 @@ class Capturing:
         row = {
             "attempt": self._attempt,
             "rank": self._rank,
-            "host": platform.node(),
+            "host": host_name(),
             "pid": os.getpid(),
             "environment": parts,
         }

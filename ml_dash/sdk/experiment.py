@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,13 +10,12 @@ from ml_dash.client.destination import destination, is_server
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError, InvalidPrefixError
 from ml_dash.pipeline.runtime import RUNTIME
-from ml_dash.places.roots import root_with
 from ml_dash.query.axes.ranks import checked_rank
 from ml_dash.query.environments import newest
 from ml_dash.sdk.about import About
 from ml_dash.sdk.best.summing import experiment_summary
 from ml_dash.sdk.decorating import decorated
-from ml_dash.sdk.files.manager import FilesManager
+from ml_dash.sdk.files.first import FirstFiles, LateFiles
 from ml_dash.sdk.guidance.calls import explained, flag, seconds, signposted
 from ml_dash.sdk.guidance.guided import keep
 from ml_dash.sdk.guidance.names import ARGUMENTS, LEVELS, OPEN_ARGUMENTS
@@ -90,7 +88,7 @@ class Experiment(Changeable, written="exp", is_hot=True):
     params: ParametersBuilder
     metrics: MetricsManager
     tracks: TracksManager
-    files: FilesManager
+    files = LateFiles()
     logs: LogManager
     _listed: ListedExperiment | None = None
 
@@ -133,10 +131,10 @@ class Experiment(Changeable, written="exp", is_hot=True):
             params=ParametersBuilder(self._session),
             metrics=MetricsManager(self._session),
             tracks=TracksManager(self._session),
-            files=FilesManager(self._session),
             logs=LogManager(self._session, self._messages),
         )
-        self._session.media = first_media(self._session, self.files._saver)  # noqa: SLF001 - completion shows it not
+        self._files = FirstFiles(self._session)
+        self._session.media = first_media(self._session, self._files.saver)
 
     def __repr__(self) -> str:
         return f"Experiment({self.prefix!r}, {self.run.status or _idle(self._session)})"
@@ -428,6 +426,8 @@ def open_experiment(prefix: str, where: str | bool | os.PathLike[str] | None = N
         raise InvalidPrefixError(
             f"prefix={prefix!r:.200} is not the name of an experiment: pass 'owner/project/name'"
         )
+    from ml_dash.places.roots import root_with
+
     place = root_with(prefix) if where is None else where
     at_server = is_server(place)
     arguments = {"dash_url": place, "dash_root": None} if at_server else {"dash_root": place}
@@ -458,9 +458,9 @@ def _settings(
     # Read for each experiment, not at import: notebooks and tests set the environment in between.
     settings = Settings.from_environment()
     if echo is not None:
-        settings = replace(settings, echo=flag("echo", echo))
+        settings = settings._replace(echo=flag("echo", echo))
     if overflow is not None:
-        settings = replace(settings, overflow=check_overflow(overflow))
+        settings = settings._replace(overflow=check_overflow(overflow))
     if capture is not None:
-        settings = replace(settings, capture=check_capture(capture))
-    return replace(settings, rank=checked_rank(rank))
+        settings = settings._replace(capture=check_capture(capture))
+    return settings._replace(rank=checked_rank(rank))

@@ -27,7 +27,7 @@ from ml_dash.sdk.series_port import LATEST, check_name, row_time
 from ml_dash.series import Kind, Series
 from ml_dash.slabs.layout import MARK
 from ml_dash.status import RunStatus
-from ml_dash.values.pack import PACK_ERRORS, pack
+from ml_dash.values.pack import PACK_ERRORS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -113,7 +113,7 @@ class MetricBuilder(Part, written="exp.metrics('train')", is_hot=True):
         # Before the id: a port that is bound meanwhile has its id first, and then its queue.
         queue = port.queue
         try:
-            event = pack([port.id, now, data])
+            event = port.pack([port.id, now, data])
         except PACK_ERRORS:
             port.write_odd(now, data)
         else:

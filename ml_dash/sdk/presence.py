@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import shlex
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from ml_dash.errors import ExperimentMissingError, MLDashError
 from ml_dash.journal.foreign_disk import ForeignDisk
 from ml_dash.notices import warn_user
 from ml_dash.storage.side_file import strange_side_file
-from ml_dash.storage.survey import is_experiment, survey
+from ml_dash.storage.standing import is_experiment
 
 if TYPE_CHECKING:
     from ml_dash.sdk.session import Session
@@ -79,7 +78,9 @@ def _meant(name: str | None, fields: dict[str | None, list[str]]) -> str | None:
     for known, columns in fields.items():
         if (known == metric and field in columns) or (name in columns and len(fields) == 1):
             return f"{(field if known == metric else name)!r} is a field of exp.metrics({known!r})"
-    near = difflib.get_close_matches(name, [known for known in fields if known], 1, _LIKELY)
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, [known for known in fields if known], 1, _LIKELY)
     return f"It is probably exp.metrics({near[0]!r}) that is meant" if near else None
 
 
@@ -94,10 +95,12 @@ def near_names(session: Session) -> list[str]:
         )
     except (MLDashError, OSError):
         return []
+    from difflib import SequenceMatcher
+
     name = session.identity.name
     scores = {
         each: max(
-            difflib.SequenceMatcher(None, wanted, each).ratio(),
+            SequenceMatcher(None, wanted, each).ratio(),
             # the right name under another owner or project
             1.0 if each.rpartition("/")[2] == name else 0.0,
         )
@@ -107,6 +110,8 @@ def near_names(session: Session) -> list[str]:
 
 
 def _prefixes_on_disk(root: str) -> list[str]:
+    from ml_dash.storage.survey import survey
+
     return [each.prefix for each in survey(root, is_own=True).experiments] if os.path.isdir(root) else []
 
 

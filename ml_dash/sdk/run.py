@@ -25,7 +25,6 @@ field          meaning
 from __future__ import annotations
 
 import os
-import platform
 import sys
 import threading
 from contextlib import contextmanager
@@ -36,7 +35,7 @@ from ml_dash.identity import script_path
 from ml_dash.locks import MortalLock
 from ml_dash.notices import logger
 from ml_dash.pipeline.runtime import RUNTIME, open_runs
-from ml_dash.processes import process_born, process_space
+from ml_dash.processes import host_name, process_born, process_space
 from ml_dash.sdk.capturing import Capturing
 from ml_dash.sdk.decorating import decorated
 from ml_dash.sdk.directory import prepare_directory
@@ -139,7 +138,7 @@ class Run:
                 "space": process_space(),
                 "born": process_born(os.getpid()),
                 "attempt": self.attempt,
-                "python": platform.python_version(),
+                "python": sys.version.split(maxsplit=1)[0],
                 "script": script_path(),
                 "queue": channel.queue.kind,
                 "experiment": session.description(),
@@ -343,7 +342,7 @@ class Run:
         self._session.snapshot()
 
     def _whereabouts(self) -> dict[str, Any]:
-        return {"handle": self._handle, "host": platform.node(), "pid": os.getpid()}
+        return {"handle": self._handle, "host": host_name(), "pid": os.getpid()}
 
 
 class RunManager(Part, Generic[E], written="exp.run"):

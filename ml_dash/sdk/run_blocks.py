@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 from contextvars import ContextVar
-from traceback import format_exception
 from typing import NamedTuple
 
 from ml_dash.status import RunStatus
@@ -40,6 +39,8 @@ def failure(error: BaseException | str | None) -> Verdict:
     traceback = None
     if isinstance(error, BaseException):
         with contextlib.suppress(Exception):  # as below
+            from traceback import format_exception
+
             lines = format_exception(type(error), error, error.__traceback__)
             traceback = "".join(lines)[-_TRACEBACK_MAX:]
     return Verdict(RunStatus.FAILED, _describe(error), traceback)

@@ -15,7 +15,7 @@ from ml_dash.events.column_event import ColumnEvent
 from ml_dash.events.items import Event
 from ml_dash.notices import is_news, logger, warn_user
 from ml_dash.series import Kind
-from ml_dash.values.pack import PACK_ERRORS, pack, pack_event, represent
+from ml_dash.values.pack import PACK_ERRORS, pack, pack_event, packer, represent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,11 +51,12 @@ _OF_TRACED = (
 class Port:
     """Takes the rows of one series.
 
-    `id` and `queue` are for those who pack a row themselves, on the hot path: ``queue.put(pack([id, time, fields]))``.
+    `id`, `pack` and `queue` are for those who pack a row themselves, on the hot path:
+    ``queue.put(port.pack([port.id, time, fields]))``.
     While the run is not open, `closed` is the queue, and refuses every event with `NotStartedError`.
     """
 
-    __slots__ = ("_closed", "_fields_of", "_kind", "_name", "_warned", "id", "queue")
+    __slots__ = ("_closed", "_fields_of", "_kind", "_name", "_warned", "id", "pack", "queue")
 
     def __init__(
         self,
@@ -70,11 +71,13 @@ class Port:
         self._closed = closed
         self._warned: set[str] = set()
         self.id = 0
+        self.pack: Callable[[Any], bytes] = pack
         self.queue: Queue = closed
 
     def bind(self, channel: Channel, queue: Queue) -> None:
         """Let rows through."""
         # In this order: `MetricBuilder.log` reads the queue first, and must not find it open with another's id.
+        self.pack = packer()
         self.id = channel.series_id(self._kind, self._name)
         self.queue = queue
 
@@ -95,7 +98,7 @@ class Port:
         put = put or self.queue.put
         # Packed as they come, first: looking at every value beforehand would cost more than all the packing.
         try:
-            event = pack([self.id, time_ns, fields])
+            event = self.pack([self.id, time_ns, fields])
         except PACK_ERRORS:
             pass  # and not put in here: what `put` raises has nothing to do with this error
         else:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.clock import SYSTEM_CLOCK
@@ -24,16 +23,16 @@ from ml_dash.forks import guarded_imports
 from ml_dash.locks import MortalLock
 from ml_dash.pipeline.delivery import Recipient
 from ml_dash.pipeline.queue import ClosedQueue, ThroughQueue
-from ml_dash.pipeline.runtime import RUNTIME
+from ml_dash.pipeline.runtime import RUNTIME, catching_up
 from ml_dash.pipeline.threads import wait_for
 from ml_dash.sdk.holders import Holders
 from ml_dash.sdk.progress import flush_result, status_of
 from ml_dash.sdk.series_port import Port
 from ml_dash.spawning import imports_for_reading
 from ml_dash.status import RunStatus
-from ml_dash.storage.recovery import catch_up
 from ml_dash.storage.side_file import SIDE_FILE, experiment_record, json_bytes
-from ml_dash.storage.survey import is_experiment
+from ml_dash.storage.standing import is_experiment
+from ml_dash.values.pack import packer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -150,6 +149,7 @@ class Session:
 
     def bind(self, channel: Channel) -> None:
         """Let the managers write."""
+        packer()  # imported here, while no lock is held that a fork may wait for
         queue: Queue = channel.queue
         # At the interpreter's exit nobody may come any more to write what is queued.
         if RUNTIME.closing or not self.settings.buffered:
@@ -202,6 +202,8 @@ class Session:
         channels = RUNTIME.live_channels(self.directory)
         for channel in dict.fromkeys([*channels, *([self.channel] if self.channel is not None else [])]):
             RUNTIME.write_queued(channel)
+        with imports_for_reading():
+            catch_up = catching_up()
         catch_up(self.directory)  # other processes may log to the experiment, or have died of it
         return self.written
 
@@ -299,9 +301,9 @@ class Session:
         own = status_of(None, None, None)
         try:
             record = self.server_view().record() or {}
-            return replace(own, status=record.get("status"), online=True)
+            return own._replace(status=record.get("status"), online=True)
         except (RemoteError, ServerUnavailableError) as error:  # asking how things stand does not raise
-            return replace(own, last_error=str(error))
+            return own._replace(last_error=str(error))
 
     def said(self, name: str) -> Any:
         """Return readme, tags, bindrs or metadata: what was given, else what is stored, here or at the server alone."""
@@ -340,7 +342,7 @@ class Session:
 
     def _snapshot(self) -> bytes:
         info, destination = self.written.run(), self.destination
-        run = replace(info, status=info.status or self.run_status)
+        run = info.with_status(info.status or self.run_status)
         said = self.about.known(info)
         return json_bytes(
             experiment_record(self.identity, root=destination.root, url=destination.url, said=said, run=run)

@@ -8,8 +8,6 @@ import os
 import re
 import stat
 import sys
-import tempfile
-import uuid
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ _ROOM = 16
 def boot_id() -> bytes:
     """Return 16 bytes that tell this boot of the machine from others; zeros where nothing says so."""
     with contextlib.suppress(OSError, ValueError), open("/proc/sys/kernel/random/boot_id") as file:
-        return uuid.UUID(file.read().strip()).bytes
+        return bytes.fromhex(file.read().strip().replace("-", ""))
     return bytes(16)
 
 
@@ -46,8 +44,13 @@ def slab_places(chosen: str | None = None) -> list[str]:
 
 def _temporary() -> list[str]:
     try:
+        import tempfile
+
         return [tempfile.gettempdir()]
-    except OSError:  # there is none that can be written to: the disk may be full, or read-only
+    except (
+        OSError,
+        ImportError,
+    ):  # none can be written to: the disk is full, or read-only; or the interpreter ends
         return []
 
 

@@ -26,7 +26,6 @@ from ml_dash.journal.reader import Reader
 from ml_dash.journal.scan import SegmentScan
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.notices import logger
-from ml_dash.query.runs import RECOVERED
 from ml_dash.series import Kind, Series
 from ml_dash.slabs.bell import current_bell, ring
 from ml_dash.slabs.found import (
@@ -259,6 +258,8 @@ def _append(slab: FoundSlab, events: Sequence[tuple[bytes, Taken]], writer: Jour
 
 def _said(time_ns: int, rows: int) -> Block:
     """Return the row that tells how many rows of a frame are recovered; its time is theirs, for nobody is alive."""
+    from ml_dash.query.runs import RECOVERED
+
     columns = [Column("event", "o", None, [RECOVERED]), Column("rows", "i", None, [rows])]
     return Block(Series(Kind.RUN, None), [time_ns], columns)
 

@@ -1,7 +1,6 @@
 """Which experiments there are under a root.
 
-An experiment is a directory that has a directory `journal` in it, which in turn has none: so an owner or a
-project that is called journal is not taken for one. Experiments may lie inside one another.
+Experiments may lie inside one another.
 
 A root may come from somebody else, and a link in it lead to anything of the user's. So a link to a directory is
 followed where it leads to one inside of the root, and told of else: whoever has laid it names that directory itself.
@@ -25,6 +24,7 @@ from ml_dash.journal.foreign_disk import ForeignDisk
 from ml_dash.storage.cursor import CURSOR_SUFFIX
 from ml_dash.storage.live_disk import LiveDisk
 from ml_dash.storage.side_file import PARAMETERS_FILE, SIDE_FILE, read_side_file, strange_side_file
+from ml_dash.storage.standing import is_experiment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -87,17 +87,6 @@ class Survey:
     experiments: list[Located] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     strange: list[str] = field(default_factory=list)
-
-
-def is_experiment(directory: str) -> bool:
-    """Say whether a directory is an experiment's."""
-    journal = os.path.join(directory, "journal")
-    try:
-        with os.scandir(journal) as entries:
-            return not any(entry.is_dir(follow_symlinks=False) for entry in entries)
-    except (OSError, ValueError):
-        # one that may not be read is there all the same; ValueError: no file can have such a name
-        return os.path.isdir(journal)
 
 
 def has_experiments(root: str) -> bool:

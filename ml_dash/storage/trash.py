@@ -27,7 +27,7 @@ from ml_dash.journal.foreign_disk import ForeignDisk
 from ml_dash.protocol import INDEX_MAX
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.storage.relocating import JOURNAL, merge, prune, relocate
-from ml_dash.storage.survey import is_experiment
+from ml_dash.storage.standing import is_experiment
 
 if TYPE_CHECKING:
     from collections.abc import Callable

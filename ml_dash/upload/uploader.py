@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.alarm import Alarm
@@ -77,6 +77,10 @@ class UploadState:
             return None
         found = self.record.get("latestNs")
         return found if isinstance(found, int) else 0
+
+    def with_error(self, error: str) -> UploadState:
+        """Return the same with another last error."""
+        return replace(self, last_error=error)
 
 
 class HeldUpError(MLDashError):

@@ -17,7 +17,6 @@ attributes too, and storing those would look like success.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import EnumMeta
@@ -35,7 +34,7 @@ def config_fields(value: object) -> dict[Any, Any] | None:
         return _entries(value)
     if isinstance(value, EnumMeta):
         return dict(value.__members__)
-    if dataclasses.is_dataclass(value):
+    if hasattr(value if isinstance(value, type) else type(value), "__dataclass_fields__"):
         return _dataclass_defaults(value) if isinstance(value, type) else _dataclass_values(value)
     declared = declared_fields(value)
     if declared is not None or isinstance(value, tuple):
@@ -165,12 +164,16 @@ _LIBRARIES: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def _dataclass_values(value: object) -> dict[str, Any]:
+    import dataclasses  # which is there by then, and else 5 ms of each script's start
+
     # A field with init=False may never have been set.
     names = [field.name for field in dataclasses.fields(value) if hasattr(value, field.name)]  # type: ignore[arg-type]
     return {name: getattr(value, name) for name in names}
 
 
 def _dataclass_defaults(cls: type) -> dict[str, Any]:
+    import dataclasses
+
     defaults = {}
     for field in dataclasses.fields(cls):
         if field.default is not dataclasses.MISSING:

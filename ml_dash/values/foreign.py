@@ -24,8 +24,6 @@ import sys
 from datetime import date, datetime, time, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from ml_dash.values.config_fields import declared_fields
 
 if TYPE_CHECKING:
@@ -86,6 +84,8 @@ def _time_text(value: date | time | timedelta) -> str:
     if isinstance(value, timedelta):
         # of pandas, too, whose text is another one
         plain = timedelta(days=value.days, seconds=value.seconds, microseconds=value.microseconds)
+        import msgspec  # here, where nearly no script comes: its import takes 10 ms
+
         text: str = msgspec.to_builtins(plain)
         return text
     if isinstance(value, datetime) and value.tzinfo is not None:

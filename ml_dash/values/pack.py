@@ -1,24 +1,23 @@
 """What a logged value becomes: plain data that msgpack carries, taken at the call.
 
-`pack` is on the hot path. It is msgspec's encoder, which takes less than half the time of msgpack's own packer, keeps
-no state between calls, and so may be shared by all threads. It carries numbers, strings, bytes, bools, None, dicts,
-lists and tuples as they are, sets as lists, enums by their values, dataclasses as dicts, and dates, UUIDs and decimals
-as strings. Whatever it refuses comes to `plain`: numpy scalars and arrays, tensors, subclasses of str and float, and
-things of which nothing but the `repr` can be stored.
+`packer` gives what is on the hot path: msgspec's encoder, which takes less than half the time of msgpack's own packer,
+keeps no state between calls, and so may be shared by all threads. It carries numbers, strings, bytes, bools, None,
+dicts, lists and tuples as they are, sets as lists, enums by their values, dataclasses as dicts, and dates, UUIDs and
+decimals as strings. Whatever it refuses comes to `plain`: numpy scalars and arrays, tensors, subclasses of str and
+float, and things of which nothing but the `repr` can be stored.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgpack
-from msgspec.msgpack import Encoder
 
+from ml_dash.forks import guarded_imports
 from ml_dash.values.foreign import translated
 from ml_dash.values.tensors import Deferred, defer, fetch, is_freed, take
 
@@ -28,10 +27,33 @@ _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 _TIMESTAMPS = (b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff")
 """How msgpack's timestamps begin, the form in which msgspec writes a datetime that has a time zone."""
 
-pack: Callable[[Any], bytes] = Encoder().encode
+_Pack: TypeAlias = Callable[[Any], bytes]
+_packer: _Pack | None = None
 
 PACK_ERRORS = Exception
 """What `pack` raises for a value that it does not carry: it may ask foreign code, which raises anything."""
+
+
+def packer() -> _Pack:
+    """Return the fast `pack`, for those who call it for each row.
+
+    The first call imports msgspec, which takes as long as a fifth of all the rest: so the start of a run makes it, and
+    no import. A signal handler that logs in the middle of that gets the other encoder.
+    """
+    global _packer  # noqa: PLW0603 - one for all threads
+    if _packer is None:
+        try:
+            with guarded_imports():
+                from msgspec.msgpack import Encoder
+        except ImportError:
+            return pack_plain
+        _packer = Encoder().encode
+    return _packer
+
+
+def pack(value: Any) -> bytes:
+    """Pack anything; see `PACK_ERRORS` for what it raises."""
+    return packer()(value)
 
 
 def unpack(data: bytes) -> Any:
@@ -113,7 +135,9 @@ def _plain(  # noqa: PLR0911 - one line a kind of value
         return _named((key, plain(item, unstorable, within)) for key, item in value.items())
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(item, unstorable, within) for item in value]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if hasattr(kind, "__dataclass_fields__"):
+        import dataclasses  # which is there by then, and else 5 ms of each script's start
+
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return plain(fields, unstorable, within)
     if isinstance(value, Deferred):

@@ -10,7 +10,8 @@ import pytest
 
 from ml_dash.cli.select import find_experiment
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.storage.survey import is_experiment, survey
+from ml_dash.storage.standing import is_experiment
+from ml_dash.storage.survey import survey
 
 as_anybody = pytest.mark.skipif(
     getattr(os, "geteuid", int)() == 0, reason="nothing is forbidden to the superuser"

@@ -414,7 +414,7 @@ def test_what_made_a_run_fail_is_kept_in_short(root: str) -> None:
 def test_a_script_and_a_host_may_have_any_name(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The name of a script is a path, and that of a host is what somebody has set."""
     monkeypatch.setattr(sys, "argv", [f"/srv/{ODD}.py"])
-    monkeypatch.setattr("platform.node", lambda: ODD)
+    monkeypatch.setattr("os.uname", lambda: os.uname_result(("Linux", ODD, "6.1", "#1", "x86_64")))
     with Experiment("a/b/c", dash_root=root, echo=False).run as exp:
         exp.metrics("train").log(step=0)
 

@@ -233,7 +233,16 @@ def _read_until(pipe: int, deadline: float | None) -> bytes:
 def main() -> None:
     """Answer requests until there are no more."""
     # Everything that a child would import, but nothing is started.
-    for name in ("anyio._backends._asyncio", "anyio.to_thread", "numpy", "ml_dash.query.journal_view"):
+    for name in (
+        *(
+            "anyio._backends._asyncio",
+            "anyio.to_thread",
+            "numpy",
+            "msgspec.msgpack",
+            "ml_dash.query.journal_view",
+        ),
+        *("ml_dash.sdk.files.manager", "ml_dash.sdk.files.saving", "ml_dash.storage.recovery"),
+    ):
         importlib.import_module(name)
     assert threading.active_count() == 1
     for line in sys.stdin:

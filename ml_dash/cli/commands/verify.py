@@ -34,7 +34,8 @@ from ml_dash.storage.blobs import Staging, markers
 from ml_dash.storage.hashing import checksum_of
 from ml_dash.storage.manifest import Manifest
 from ml_dash.storage.marks import mark_changed
-from ml_dash.storage.survey import Located, Survey, is_experiment, survey
+from ml_dash.storage.standing import is_experiment
+from ml_dash.storage.survey import Located, Survey, survey
 from ml_dash.visible import visible
 
 _COLUMNS = ("segment", ">frames", ">rows", ">events", ">size", "")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.sdk.files.builder import FileBuilder, Saves
 from ml_dash.sdk.files.details import Details
 from ml_dash.sdk.files.finding import FileFinder
-from ml_dash.sdk.files.saving import FileSaver
 from ml_dash.sdk.guidance.calls import explained
 
 if TYPE_CHECKING:
@@ -17,14 +16,14 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ml_dash.sdk.files.details import BuilderArguments, DetailArguments
+    from ml_dash.sdk.files.saving import FileSaver
     from ml_dash.sdk.session import Session
 
 
 class FilesManager(Saves, written="exp.files"):
     """Gives builders; and does by itself, from the root on, what they do: there ``to="directory/name"`` says where."""
 
-    def __init__(self, session: Session) -> None:
-        saver = FileSaver(session)
+    def __init__(self, session: Session, saver: FileSaver) -> None:
         super().__init__(session, saver, FileFinder(session, saver), None, Details())
 
     @explained("exp.files('models'), exp.files(tags=['best']) or exp.files(file_id='…')")

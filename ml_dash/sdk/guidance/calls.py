@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
@@ -72,8 +71,10 @@ def _written(function: Callable[..., object], args: tuple[Any, ...]) -> str:
 
 def _reason(function: Callable[..., object], said: str, written: str) -> str:
     """Return what Python says of arguments that do not fit, by the name and the number that a script sees."""
+    from inspect import signature
+
     reason = said.replace(f"{function.__qualname__}()", f"{written}()")
-    if next(iter(inspect.signature(function).parameters), None) == "self":
+    if next(iter(signature(function).parameters), None) == "self":
         reason = _TAKES.sub(_without_self, reason)
     return reason
 
@@ -93,8 +94,9 @@ def _remedy(function: Callable[..., object], reason: str, example: str, keywords
     if name in keywords:
         return f"write {keywords[name]}"
     from difflib import get_close_matches
+    from inspect import signature
 
-    known = [each for each in inspect.signature(function).parameters if each != "self"]
+    known = [each for each in signature(function).parameters if each != "self"]
     close = get_close_matches(name, known, 1)
     return f"did you mean {close[0]}=?" if close else f"write {example}"
 

@@ -9,7 +9,6 @@ meant.
 
 from __future__ import annotations
 
-import inspect
 import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -54,11 +53,7 @@ class Guided:
     def __dir__(self) -> Iterable[str]:
         """Return the names that are there."""
         cls = type(self)
-        return [
-            name
-            for name in object.__dir__(self)
-            if not isinstance(inspect.getattr_static(cls, name, None), Signpost)
-        ]
+        return [name for name in object.__dir__(self) if not isinstance(_static(cls, name), Signpost)]
 
     if not TYPE_CHECKING:  # with these, a type checker would take any name, any item, and any call
 
@@ -125,15 +120,20 @@ def _missing(self: Guided, name: str) -> Any:
     """Say that a name is not there; for what probes for names that begin with an underscore, without looking around."""
     if name.startswith("_"):
         raise UnknownNameError(f"{type(self).__name__!r} object has no attribute {name!r}", name)
-    if isinstance(inspect.getattr_static(type(self), name, None), property):
+    if isinstance(_static(type(self), name), property):
         return object.__getattribute__(self, name)  # it has raised an AttributeError, and raises it again
     there = [each for each in dir(self) if not each.startswith("_")]
     raise unknown_name(_subject(self._written), name, there, HINTS[self._written])
 
 
+def _static(cls: type, name: str) -> object:
+    """Return what a class has under a name, which is not asked what it gives; None where it has nothing."""
+    return next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
+
+
 def _may_set(instance: Guided, name: str) -> bool:
     cls = type(instance)
-    found = inspect.getattr_static(cls, name, None)
+    found = _static(cls, name)
     if isinstance(found, property):
         return found.fset is not None
     # A class that a script derives from one of ours may have attributes of its own.

@@ -11,7 +11,8 @@ from ml_dash.forks import guarded_imports
 from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.sdk.guidance.calls import shown
 from ml_dash.settings import Settings
-from ml_dash.storage.survey import is_experiment, stored_prefix
+from ml_dash.storage.standing import is_experiment
+from ml_dash.storage.survey import stored_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from ml_dash.client.destination import is_server
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
+from ml_dash.query.axes.clocks import checked_x
+from ml_dash.query.axes.ranks import checked_rank
 from ml_dash.query.data_frame import to_frame
 from ml_dash.sdk.guidance.calls import explained
 from ml_dash.sdk.listing.opening import experiment_of
@@ -23,12 +25,38 @@ if TYPE_CHECKING:
 
     from ml_dash.query.listing.listed import ListedExperiment
     from ml_dash.query.selection import AttemptChoice
+    from ml_dash.query.view import View
 
     Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 
 _TOGETHER = 8
 """Experiments that are read from servers at once."""
 _OWN = frozenset({"index", "_ts"})
+
+
+class _Asked:
+    """Which rows of each experiment, and what of them; raises `InvalidArgumentError` for what can be none of it."""
+
+    def __init__(
+        self, fields: Iterable[str] | None, attempt: AttemptChoice, rank: int | None, x: str | None
+    ) -> None:
+        self.fields = None if fields is None else {fields} if isinstance(fields, str) else set(fields)
+        self.attempt = attempt
+        self.rank = checked_rank(rank)
+        self.x = checked_x(x)
+
+    def of(self, arrays: Arrays) -> Arrays:
+        """Return those that are wanted."""
+        wanted = None if self.fields is None else {*self.fields, *_OWN, self.x}
+        return {name: array for name, array in arrays.items() if wanted is None or name in wanted}
+
+
+class _Read(NamedTuple):
+    """An experiment's rows, and why it has none of what was asked for: the rank, or the x."""
+
+    arrays: Arrays
+    no_rank: Exception | None = None
+    no_x: Exception | None = None
 
 
 class ManySeries:
@@ -48,7 +76,12 @@ class ManySeries:
 
     @explained("experiments.metrics('train').to_numpy(['loss'])")
     def to_numpy(
-        self, fields: Iterable[str] | None = None, *, attempt: AttemptChoice = None
+        self,
+        fields: Iterable[str] | None = None,
+        *,
+        attempt: AttemptChoice = None,
+        rank: int | None = None,
+        x: str | None = None,
     ) -> dict[str | tuple[str, str], Arrays]:
         """Return the rows of each experiment as arrays, as of `exp.metrics(…).to_numpy()`, by its prefix.
 
@@ -56,17 +89,29 @@ class ManySeries:
         place and prefix.
 
         Args:
-            fields: Names of the fields that are wanted, besides ``index`` and ``_ts``; without them, all.
+            fields: Names of the fields that are wanted, besides ``index``, ``_ts`` and the `x`; without them, all.
             attempt: Which rows, see `MetricBuilder.read`.
+            rank: Only rows that this process of a distributed training has logged: of an experiment without it, none.
+                Without it, ``rank`` is one of the fields where rows have one.
+            x: As of `MetricBuilder.to_numpy`: another metric's field, as of each row's time, is one more field of this
+                name. An experiment without it has nothing there.
+
+        Raises:
+            InvalidArgumentError: None of the experiments has such a field, rank or x, or one has no such attempt.
         """
         return {
             (each.place, each.prefix) if self._has_places else each.prefix: arrays
-            for each, arrays in self._read(fields, attempt)
+            for each, arrays in self._read(_Asked(fields, attempt, rank, x))
         }
 
     @explained("experiments.metrics('train').to_pandas(['loss'])")
     def to_pandas(
-        self, fields: Iterable[str] | None = None, *, attempt: AttemptChoice = None
+        self,
+        fields: Iterable[str] | None = None,
+        *,
+        attempt: AttemptChoice = None,
+        rank: int | None = None,
+        x: str | None = None,
     ) -> pd.DataFrame:
         """Return the rows of all experiments as one data frame, in which ``prefix`` tells whose a row is.
 
@@ -75,7 +120,7 @@ class ManySeries:
         Raises:
             MissingExtraError: Pandas is not installed.
         """
-        read = self._read(fields, attempt)
+        read = self._read(_Asked(fields, attempt, rank, x))
         frame = to_frame(lambda: _joined([arrays for _, arrays in read]))
         import numpy as np
         import pandas as pd
@@ -87,7 +132,14 @@ class ManySeries:
         return frame
 
     @explained("experiments.metrics('train').to_arrow(['loss'])")
-    def to_arrow(self, fields: Iterable[str] | None = None, *, attempt: AttemptChoice = None) -> pa.Table:
+    def to_arrow(
+        self,
+        fields: Iterable[str] | None = None,
+        *,
+        attempt: AttemptChoice = None,
+        rank: int | None = None,
+        x: str | None = None,
+    ) -> pa.Table:
         """Return the rows of all experiments as one Arrow table, as of `to_pandas`.
 
         Raises:
@@ -99,7 +151,7 @@ class ManySeries:
             import pyarrow as pa
         except ImportError as error:
             raise MissingExtraError("to_arrow()", "pyarrow", "parquet") from error
-        read = self._read(fields, attempt)
+        read = self._read(_Asked(fields, attempt, rank, x))
         whose = {}
         for title, names in self._whose(read).items():
             known = {name: code for code, name in enumerate(dict.fromkeys(names))}
@@ -112,17 +164,11 @@ class ManySeries:
         names = {"prefix": [each.prefix for each, _ in read]}
         return {"place": [each.place for each, _ in read], **names} if self._has_places else names
 
-    def _read(
-        self, fields: Iterable[str] | None, attempt: AttemptChoice
-    ) -> list[tuple[ListedExperiment, Arrays]]:
-        wanted = None if fields is None else {fields} if isinstance(fields, str) else set(fields)
+    def _read(self, asked: _Asked) -> list[tuple[ListedExperiment, Arrays]]:
         experiments = self._experiments()
-        series = self._series
 
-        def rows(found: ListedExperiment) -> Arrays:
-            view = experiment_of(found).view
-            arrays = view.to_numpy(series, attempt)
-            return {name: array for name, array in arrays.items() if wanted is None or name in wanted | _OWN}
+        def rows(found: ListedExperiment) -> _Read:
+            return _rows(experiment_of(found).view, self._series, asked)
 
         # a server is asked for several at once; a disk is not read faster so
         together = _TOGETHER if any(is_server(each.place) for each in experiments) else 1
@@ -131,9 +177,10 @@ class ManySeries:
         else:
             with ThreadPoolExecutor(together, "ml-dash-series") as pool:
                 read = list(pool.map(rows, experiments))
-        if wanted is not None:
-            self._check(wanted, read)
-        return list(zip(experiments, read, strict=True))
+        _check_there(read)
+        if asked.fields is not None:
+            self._check(asked.fields, [each.arrays for each in read])
+        return [(each, found.arrays) for each, found in zip(experiments, read, strict=True)]
 
     def _check(self, wanted: set[str], read: Sequence[Arrays]) -> None:
         """Refuse a field that none of the experiments has, where any has rows."""
@@ -144,6 +191,35 @@ class ManySeries:
                 f"none of these experiments has a field {min(missing)!r} of the metric {self._series.name!r}: "
                 "leave out the fields to see all of them"
             )
+
+
+def _rows(view: View, series: Series, asked: _Asked) -> _Read:
+    try:
+        return _Read(asked.of(view.to_numpy(series, asked.attempt, asked.rank, asked.x)))
+    except InvalidArgumentError as error:
+        # looked at only now: a server would have to be asked for it each time
+        ranks = view.ranks(series)
+        if asked.rank is not None and asked.rank not in ranks:
+            nothing = view.to_numpy(series, asked.attempt)
+            return _Read(
+                {name: nothing[name][:0] for name in ("index", "_ts")}, no_rank=error if ranks else None
+            )
+        if asked.x is None:
+            raise
+        rest = view.to_numpy(series, asked.attempt, asked.rank)  # which raises what is not the fault of the x
+        return _Read(asked.of(rest), no_x=error if ranks else None)
+
+
+def _check_there(read: Sequence[_Read]) -> None:
+    """Refuse a rank, or an x, that none of the experiments has which have rows."""
+    for whys in ([each.no_rank for each in read], [each.no_x for each in read]):
+        if not any(whys) or any(
+            len(each.arrays["index"]) and not why for each, why in zip(read, whys, strict=True)
+        ):
+            continue
+        # the most helpful one: of an experiment that has something near
+        why = min(filter(None, whys), key=lambda each: "did you mean" not in str(each))
+        raise InvalidArgumentError(f"none of these experiments has it: {why}") from why
 
 
 def _counts(read: Sequence[tuple[ListedExperiment, Arrays]]) -> list[int]:

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from ml_dash.sdk.session import Session
 
 
-def first_media(session: Session, saver: FileSaver) -> Callable[[str | None, dict[str, Any]], dict[str, Any]]:
+def first_media(
+    session: Session, saver: Callable[[], FileSaver]
+) -> Callable[[str | None, dict[str, Any]], dict[str, Any]]:
     """Return what takes the media of a session's rows: imported with the first row that is not plain."""
 
     def taken(metric: str | None, fields: dict[str, Any]) -> dict[str, Any]:
@@ -21,7 +23,7 @@ def first_media(session: Session, saver: FileSaver) -> Callable[[str | None, dic
             return fields
         from ml_dash.sdk.media.store import MediaStore
 
-        store = MediaStore(session, saver)
+        store = MediaStore(session, saver())
         session.media = store.taken
         return store.taken(metric, fields)
 

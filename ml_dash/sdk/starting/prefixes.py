@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import re
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidPrefixError, JournalWriteError, MLDashError, ServerUnavailableError
 from ml_dash.identity import current_user, made_safe, parse_prefix, script_stem, utc_time
 from ml_dash.notices import warn_user
+from ml_dash.processes import host_name
 from ml_dash.sdk.starting.server_side import names_at_server, take_at_server
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def sample(prefix: Any) -> Any:
 def _filled(text: str, clock: Clock) -> str:
     values: dict[str, Callable[[], str]] = {
         "time": lambda: utc_time(clock.time_ns()),
-        "host": lambda: made_safe(platform.node(), fallback="host", limit=_HOST_BYTES),
+        "host": lambda: made_safe(host_name(), fallback="host", limit=_HOST_BYTES),
         "user": current_user,
         "n": lambda: _N,
     }

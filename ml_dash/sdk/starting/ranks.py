@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.processes import process_born
@@ -50,7 +49,7 @@ def with_rank(settings: Settings) -> Settings:
         return settings
     own = own_rank()
     number = None if own is None else int(own)
-    return settings if number is None or number > RANK_MAX else replace(settings, rank=number)
+    return settings if number is None or number > RANK_MAX else settings._replace(rank=number)
 
 
 def experiment_rank(experiment: Any) -> int | None:

@@ -11,9 +11,8 @@ import time
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from ml_dash.errors import InvalidArgumentError, JournalError, ResumeError
+from ml_dash.forks import guarded_imports
 from ml_dash.processes import process_space
-from ml_dash.query.attempts import text_of
-from ml_dash.query.runs import attempts_now, writer_runs
 from ml_dash.sdk.starting.prefixes import leave_on_disk, take_on_disk
 from ml_dash.sdk.starting.ranks import Start, is_one_training, is_recent
 from ml_dash.sdk.starting.server_side import created_at_server, is_at_server, take_at_server
@@ -174,6 +173,10 @@ class _Found(NamedTuple):
 def _look(session: Session) -> _Found:
     if not os.path.isdir(os.path.join(session.directory, "journal")):
         return _Found([], 0, ())
+    with guarded_imports():
+        from ml_dash.query.attempts import text_of
+        from ml_dash.query.runs import attempts_now, writer_runs
+
     try:
         with session.written.reading(quietly=True) as index:
             rows = sum(map(index.count, index.series(Kind.METRIC)))

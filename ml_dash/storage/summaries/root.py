@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.locks import MortalLock
+from ml_dash.storage.standing import is_experiment
 from ml_dash.storage.summaries.database import Database, places_for
 from ml_dash.storage.summaries.looking import Looking
 from ml_dash.storage.summaries.store import Store
-from ml_dash.storage.survey import Located, has_experiments, is_experiment, prefix_under
+from ml_dash.storage.survey import Located, has_experiments, prefix_under
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

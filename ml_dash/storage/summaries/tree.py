@@ -17,7 +17,8 @@ from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.disk import NOT_THERE, is_shortage
 from ml_dash.journal.foreign_disk import ForeignDisk
 from ml_dash.storage.side_file import strange_side_file
-from ml_dash.storage.survey import children_of, is_experiment, is_inside, leads_out, may_be_directory
+from ml_dash.storage.standing import is_experiment
+from ml_dash.storage.survey import children_of, is_inside, leads_out, may_be_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

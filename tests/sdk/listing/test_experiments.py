@@ -302,6 +302,46 @@ def test_a_metric_of_all_runs_is_read_in_one_call(sweep: TestPlace) -> None:
     assert table.column("acc").to_pylist() == frame["acc"].tolist()
 
 
+def test_one_rank_of_all_runs_is_read_and_placed_by_another_metric(place: TestPlace) -> None:
+    """A run without the rank has no rows, one without the x has nothing there; as of each row's time."""
+    for name, ranks in (("two", (0, 1)), ("one", (0,)), ("alone", (None,))):
+        for rank in ranks:
+            exp = place.experiment(f"alice/vision/{name}", rank=rank)
+            exp.run.start()
+            for step in range(3):
+                if name != "alone":
+                    exp.metrics("clock").log(epoch=step / 2, _ts=10.0 * step)
+                exp.metrics("train").log(step=step, loss=step + (rank or 0) * 100, _ts=10.0 * step + 1)
+            exp.run.complete()
+    train = ml_dash.experiments(place.where, order="name").metrics("train")
+
+    of_one = train.to_pandas(["loss"], rank=1)
+    assert of_one["loss"].tolist() == [100, 101, 102]
+    assert set(of_one["prefix"]) == {"alice/vision/two"}
+    assert list(of_one.columns) == ["prefix", "index", "_ts", "loss"]
+    assert [len(each["index"]) for each in train.to_numpy(rank=1).values()] == [0, 0, 3]
+
+    placed = train.to_arrow(["loss"], rank=0, x="clock/epoch")
+    assert placed.column("clock/epoch").to_pylist() == [0, 0.5, 1] * 2
+    assert placed.column("prefix").to_pylist() == ["alice/vision/one"] * 3 + ["alice/vision/two"] * 3
+    everything = train.to_pandas(["loss", "rank"], x="clock/epoch")
+    assert everything["clock/epoch"].isna().sum() == 3  # of the run that has no such metric
+    assert sorted(everything["rank"].dropna()) == [0] * 6 + [1] * 3
+    assert "step" in train.to_pandas(["loss"], x="step")
+
+    for given, why in (
+        ({"rank": 7}, "none of these experiments has it: rank=7"),
+        ({"x": "clock/epoc"}, "none of these experiments has it: x='clock/epoc'.*'clock/epoch'"),
+        ({"rank": -1}, "rank=-1 is not a rank"),
+        ({"x": 3}, "x=3 is not what rows can be placed by"),
+        ({"attempt": 9, "x": "clock/epoch"}, "attempt"),
+    ):
+        for call in (train.to_numpy, train.to_pandas, train.to_arrow):
+            with pytest.raises(InvalidArgumentError, match=why):
+                call(**given)
+    assert ml_dash.experiments(place.where, "name:nobody").metrics("train").to_pandas(rank=7).empty
+
+
 def test_a_metric_that_few_runs_have_has_their_rows_alone(sweep: TestPlace) -> None:
     runs = ml_dash.experiments(sweep.where)
     frame = runs.metrics("only/here").to_pandas()

@@ -233,7 +233,7 @@ def test_a_process_of_a_run_takes_part_whatever_it_was_given(
 
 def test_a_prefix_is_filled_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ML_DASH_USER", "ann")
-    monkeypatch.setattr("platform.node", lambda: "node/7")
+    monkeypatch.setattr("os.uname", lambda: os.uname_result(("Linux", "node/7", "6.1", "#1", "x86_64")))
     exp = Experiment("{user}/p/{host}-{time}", dash_root=tmp_path)
     assert re.fullmatch(r"ann/p/node-7-\d{8}-\d{6}", exp.prefix)
     monkeypatch.setenv("ML_DASH_PREFIX", "a/b/run-{n}")
