@@ -1,9 +1,9 @@
 """Which experiments a question finds, how many, and which of them are on a page: the statements, in turn.
 
-PostgreSQL knows how often values occur, and plans by that; it only is told where few are found. SQLite does not know,
-and a join takes it a look-up for each of a hundred thousand runs. So there each condition is asked by itself: the rows
-of which it holds lie side by side in an index. Which runs have all of them is told by sets in memory, and so is, along
-the order, which of them are on a page.
+PostgreSQL knows how often values occur, and plans by that; it only is told where few are found, and how many have all
+of several things that most have is counted in memory. SQLite does not know, and a join takes it a look-up for each of a
+hundred thousand runs. So there each condition is asked by itself: the rows of which it holds lie side by side in an
+index. Which runs have all of them is told by sets in memory, and so is, along the order, which of them are on a page.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Found(NamedTuple):
 
 def finder(question: Compiled, run: Run, columns: Sequence[str] = ()) -> Finder:
     """Return what asks a question of a database, and reads these columns of the table ``e`` besides."""
-    return (_InSQLite if question.dialect == "sqlite" else Finder)(question, run, columns)
+    return (_InSQLite if question.dialect == "sqlite" else _InPostgreSQL)(question, run, columns)
 
 
 class Finder:
@@ -222,7 +222,7 @@ class Finder:
         if self._question.dialect == "sqlite":
             where = f"{'+' if is_met else ''}{expression} IN (SELECT value FROM json_each(:these))"  # noqa: S608
             return where, {"these": json.dumps([*ids])}
-        return f"{expression} = ANY(CAST(:these AS text[]))", {"these": [*ids]}
+        return f"{expression} = ANY(CAST(:these AS {self._schema.id_type}[]))", {"these": [*ids]}
 
     def _keys(
         self, where: Sequence[str], *, limit: int | None = None, is_not: bool = False, **values: Any
@@ -233,6 +233,58 @@ class Finder:
     @property
     def _all(self) -> str:
         return f"{self._schema.experiments} e"
+
+
+class _InPostgreSQL(Finder):
+    """Counts by itself what has several things of which each is common."""
+
+    def _count(self) -> int:
+        found = self._count_apart()
+        return super()._count() if found is None else found
+
+    def _count_apart(self) -> int | None:
+        """Return how many are asked for, put together of the rows of each condition; None where a join is as good.
+
+        Of most of the experiments, the database would make a table of each condition, to join them: for no row of
+        another table is it known that its experiment has one only. Keys alone, eight bytes each, take a third of that.
+        """
+        own, among = self._question.own, self._question.among
+        if len(among) + bool(own) < 2 or self._schema.id_type != "bigint":
+            return None
+        if not among or not all(each.is_once and self._is_common(each) for each in among):
+            return None
+        import numpy as np
+
+        found: Any = None
+        for each in among:
+            rows = f"({each.select(self._schema.owner_id)} LIMIT {HELD + 1}) c"
+            ids = self._numbers(f"c.{self._schema.owner_id}", rows, is_of_experiments=False)
+            if ids is None:
+                return None
+            found = ids if found is None else np.intersect1d(found, ids, assume_unique=True)
+        # most of them are as asked for themselves, as a rule: then it is quicker to tell which are not
+        others = self._keys([own], limit=FEW + 1, is_not=True)
+        if len(others) <= FEW:
+            return len(found) - int(np.isin(np.array(others, np.int64), found).sum())
+        ids = self._numbers(f"e.{self._schema.id}", self._all, [own])
+        return None if ids is None else len(np.intersect1d(found, ids, assume_unique=True))
+
+    def _numbers(
+        self, key: str, source: str, where: Sequence[str] = (), *, is_of_experiments: bool = True
+    ) -> Any:
+        """Return the keys of some rows as an array; None for too many."""
+        import numpy as np
+
+        # in one value: to make a row of each takes longer than to find it
+        packed = f"CASE WHEN count(*) <= {HELD} THEN coalesce(string_agg(int8send({key}), ''), '') END"
+        asked = Statement([packed], source, where, is_of_experiments=is_of_experiments)
+        found = self._run(asked)[0][0]
+        return None if found is None else np.frombuffer(found, ">i8").astype(np.int64)
+
+    def _is_common(self, among: Among) -> bool:
+        """Say whether more than a few experiments have a row in another table."""
+        rows = f"({among.select(self._schema.owner_id)} LIMIT {FEW + 1}) c"
+        return self._number(rows, [], is_of_experiments=False) > FEW
 
 
 class _InSQLite(Finder):

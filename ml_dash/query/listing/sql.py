@@ -49,6 +49,7 @@ class Schema:
         experiments: The table of experiments.
         id: Its key, to which all other tables refer by the column of the same purpose, `owner_id`.
         owner_id: The column of the other tables that says whose a row is.
+        id_type: The type of both, in PostgreSQL.
         columns: An expression for each of `ml_dash.query.listing.naming.COLUMNS` but ``tags``: texts as they are;
             ``note`` and ``readme`` folded, and no longer than what is searched; ``status`` as
             `ListedExperiment.standing`; times in nanoseconds; ``duration`` in seconds. ``:now`` in one is the time of
@@ -72,6 +73,7 @@ class Schema:
     experiments: str = "experiments"
     id: str = "id"
     owner_id: str = "experiment_id"
+    id_type: str = "text"
     params: str = "params"
     fields: str = "metric_fields"
     aggregates: Mapping[str, str] = field(

@@ -305,7 +305,7 @@ class Experiments:
                 conditions.append(or_(column == value, column.startswith(value + "/", autoescape=True)))
         if where.tag is not None:
             with_tag = select(TAGS.c.experiment_id).where(TAGS.c.tag == where.tag)
-            conditions.append(columns.id.in_(with_tag))
+            conditions.append(columns.number.in_(with_tag))
         if where.status is not None:
             conditions.append(self._has_status(where.status, now, columns))
         texts = [*(where.search or "").split(), *where.texts]

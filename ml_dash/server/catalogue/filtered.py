@@ -71,7 +71,8 @@ def filtered(
     finding = finder(question, run)
     # one more than is asked for: whether it is there says whether there is another page
     found = finding.page(place, limit + 1)
-    page = [each.id for each in found[:limit]]
+    # they were found by their numbers: the last of their ties is the id
+    page = [each.place[-1] for each in found[:limit]]
     size = size_of(*_SIZED, *(EXPERIMENTS.c[name] for name in columns.texts))
     query = select(EXPERIMENTS.c.id, size).where(EXPERIMENTS.c.id.in_(page))
     sizes = {row[0]: row[1] for row in connection.execute(query)}

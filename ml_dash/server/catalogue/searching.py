@@ -154,6 +154,8 @@ def _schema(dialect: Dialect, stale_after: float) -> Schema:
             "created": "e.created_ns",
         },
         words="e.words",
+        id="number",
+        id_type="bigint",
         aggregates={name: f"{{t}}.{name}" for name in FUNCTIONS},
         # how a tag is compared is beside it
         tags="(SELECT experiment_id, folded AS tag FROM experiment_tags)",

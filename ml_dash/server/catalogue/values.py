@@ -10,7 +10,7 @@ from sqlalchemy import select
 from ml_dash.series import Kind
 from ml_dash.server.catalogue.columns import columns_shown, table_value
 from ml_dash.server.catalogue.kept import unpack, unpack_definitions
-from ml_dash.server.db.tables import EXPERIMENTS, PARAMS, SERIES, name_key, series_name
+from ml_dash.server.db.tables import EXPERIMENTS, PARAMS, SERIES, name_key, number_of, series_name
 from ml_dash.server.db.texts import searchable
 
 if TYPE_CHECKING:
@@ -63,8 +63,9 @@ def params_of(
     )
     if names is not None:
         query = query.where(PARAMS.c.name.in_([searchable(name) for name in names][:_ASKED]))
-    for id_, name, value in connection.execute(query.order_by(PARAMS.c.experiment_id, PARAMS.c.place)):
-        found[id_][name] = value
+    of_number = {number_of(id_): id_ for id_ in ids}
+    for number, name, value in connection.execute(query.order_by(PARAMS.c.experiment_id, PARAMS.c.place)):
+        found[of_number[number]][name] = value
     return found
 
 

@@ -70,12 +70,15 @@ def _filled(client: Client, clock: Hands) -> None:
 JSON = {"Content-Type": "application/json"}
 
 
-@pytest.fixture(scope="module", params=["sqlite", "sqlite, as of very many", "postgresql"])
+@pytest.fixture(
+    scope="module",
+    params=["sqlite", "sqlite, as of very many", "postgresql", "postgresql, as of very many"],
+)
 def filled(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[EmbeddedServer]:
     database = None
-    if request.param == "postgresql":
+    if request.param.startswith("postgresql"):
         database = new_database(request.getfixturevalue("postgres"))
     clock = Hands()
     data = tmp_path_factory.mktemp("filtered")
@@ -83,7 +86,7 @@ def filled(
         pytest.MonkeyPatch.context() as patch,
         EmbeddedServer(data=data, database=database, admin_token=TOKEN, clock=clock) as server,
     ):
-        if request.param == "sqlite, as of very many":
+        if request.param.endswith("as of very many"):
             for name, number in (("FEW", 1), ("HANDFUL", 0), ("AHEAD", 6)):
                 patch.setattr(finding, name, number)
         client = Client(server.url, TOKEN)
@@ -160,6 +163,8 @@ FILTERS = [
     "mean(val/acc)>0.4", "count(val/acc)=4", "best(val/acc)>0.8", "train/acc>3", "train/acc=nan", "train/acc!=nan",
     "train/ok=true", "phase=main1", "phase:main*", "phase!=warm", "tag:sweep-1", "tag:sweep-*", "tag!=gut", "tag=*",
     "status:completed", "status:failed", "status:running", "status:stale", 'status:"not started"', "status!=failed",
+    "val/acc>=0 lr<1", "val/acc>=0 lr<1 status:completed", "max(val/acc)>0.3 min(val/acc)<0.2 count(val/acc)=4",
+    "val/acc>=0 lr<0.1 train/acc!=1", "val/acc>=0 train/acc>0", "lr>0 owner:alice", "lr>0 optimizer=adam tag:gut",
     "owner:bob", "owner:b*", "project=vision", "name:lr-1*", "folder:sweep", "host=node1", "host!=node1", "error:boom",
     "error=*", "attempts=1", "rows>3", "rows<1", "started>2023-11-14T22:20", "started<=2023-11-14T22:14",
     "started=2023", "created>2020", "duration>4s", "duration<=2", "readme:läuft", "readme!=läuft", "note:schau",
@@ -388,3 +393,23 @@ def test_a_list_says_where_rows_of_before_are_still_read(
         assert server.store is not None
         monkeypatch.setattr(type(server.store.lists), "bring_in", lambda *_, **__: False)
         assert client.get("/experiments", order="name")["pending"] is True
+
+
+def test_what_several_things_are_common_to_is_counted_without_a_deleted_one(
+    filled: EmbeddedServer, client: Client
+) -> None:
+    """Of whom others tell, too: who may see one owner's experiments alone is told how many those are."""
+    asked = {"filter": "val/acc>=0 lr<1"}
+    before = client.get("/experiments", **asked)
+    gone = before["data"][0]
+    assert client.ask("DELETE", f"/experiments/{gone['id']}").status == 200
+    try:
+        answer = client.get("/experiments", **asked)
+        assert answer["total"] == before["total"] - 1 == len(answer["data"])
+        grants = [{"owner": "alice", "scope": "read"}]
+        token = client.post("/tokens", {"name": "one owner", "grants": grants}).body["token"]
+        own = Client(filled.url, token).get("/experiments", **asked)
+        wanted = [each["prefix"] for each in answer["data"] if each["owner"] == "alice"]
+        assert (own["total"], [each["prefix"] for each in own["data"]]) == (len(wanted), wanted)
+    finally:
+        client.post(f"/experiments/{gone['id']}/restore", {})

@@ -245,7 +245,7 @@ def outcomes(store: Store, name: str, stories: Sequence[Sequence[tuple[str, byte
         for writer, body in sent
     ]
     assert all(each.stored for each in together(store, *requests))
-    passing = ("experiment_id", "id", "prefix", "name", "words", "changed", "received_ns")
+    passing = ("experiment_id", "id", "number", "prefix", "name", "words", "changed", "received_ns")
     with store.database.read() as connection:
         return [
             [
