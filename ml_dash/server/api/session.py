@@ -41,8 +41,12 @@ def session_routes(bind: Binder, access: Access) -> list[web.RouteDef]:
         if opened is None:
             raise refused(request, access.attempts, token)
         secret, who = opened
-        response = answer(request, body(who))
         name = cookie_name(request, sessions)
+        # the cookie that this browser had is replaced: nobody who has seen it goes on with it
+        former = request.cookies.get(name)
+        if former is not None:
+            await sessions.close(former)
+        response = answer(request, body(who))
         response.set_cookie(name, secret, max_age=sessions.lifetime, **_flags(request))
         return response
 

@@ -225,8 +225,8 @@ EXPERIMENTS = Table(
     Index(None, "created_ns", "id"),
     Index(None, "owner", "created_ns", "id"),
     Index(None, "changed"),
-    # Of two with one number, the second one is given another id. In it is all that a filter asks of each experiment that
-    # it finds, before it is known which are shown: PostgreSQL writes each index with every change of a row.
+    # Of two with one number, the second one is given another id. In it is all that a filter asks of each experiment
+    # that it finds, before it is known which are shown: PostgreSQL writes each index with every change of a row.
     Index("ix_experiments_number", "number", unique=True, postgresql_include=_OF_LIVING),
     Index("ix_experiments_living", "number", *_OF_LIVING, info={"dialect": "sqlite"}),
 )

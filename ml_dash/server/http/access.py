@@ -135,11 +135,28 @@ def demand_page(request: web.Request) -> None:
         ApiError: 403: it may be another site's, in the name of somebody who is signed in.
     """
     # browsers without Sec-Fetch-Site are left to the first header alone, which no form and no link can send
-    site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    if BY_PAGE not in request.headers or site not in {"same-origin", "none"}:
+    if BY_PAGE not in request.headers or not _is_ours(request):
         raise _forbidden(
             f"this needs the header {BY_PAGE!r}, from a page of this origin; programs send a token instead"
         )
+
+
+def _demand_ours(request: web.Request) -> None:
+    """Let a page of another origin have nothing read in the name of somebody who is signed in.
+
+    It could not read the answer. But a page of the same site, as another port of this machine is, has the cookie sent
+    along; it could see how large a picture is, and have the server work. Who follows a link is let in.
+    """
+    follows = request.headers.get("Sec-Fetch-Mode") == "navigate"
+    if not _is_ours(request) and not (follows and request.headers.get("Sec-Fetch-Dest") == "document"):
+        raise _forbidden(
+            "a page of another origin asks for this: open it by itself; programs send a token instead"
+        )
+
+
+def _is_ours(request: web.Request) -> bool:
+    """Say whether a page of this origin asks, or nobody's: an address that was typed, or an old browser's."""
+    return request.headers.get("Sec-Fetch-Site", "same-origin") in {"same-origin", "none"}
 
 
 def principal(request: web.Request) -> Principal:
@@ -197,6 +214,7 @@ async def _identify(request: web.Request, access: Access) -> Principal:
             )
         return await recognize(request, access.tokens, _bearer(request), access.attempts)
     who = await recognize(request, access.sessions, secret, access.attempts)
+    _demand_ours(request)
     if request.method != "GET":
         demand_page(request)
         if not getattr(request.match_info.handler, _FOR_PAGES, False):

@@ -290,6 +290,61 @@ async def test_a_token_has_so_many_sessions_and_the_oldest_make_room(
         assert len(connection.execute(SESSIONS.select()).all()) == 4
 
 
+_ASKS = {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+_FOLLOWS = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Sec-Fetch-Site": "same-origin", **_ASKS}, 200),
+        ({"Sec-Fetch-Site": "none", **_FOLLOWS}, 200),
+        ({"Sec-Fetch-Site": "same-site", **_FOLLOWS}, 200),
+        ({"Sec-Fetch-Site": "same-site", **_ASKS}, 403),
+        ({"Sec-Fetch-Site": "cross-site", **_ASKS}, 403),
+        ({"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}, 403),
+        ({"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}, 403),
+    ],
+)
+async def test_a_page_of_the_same_site_has_nothing_read_by_a_cookie_that_is_sent_along(
+    client: Client, tokens: Tokens, headers: dict[str, str], status: int
+) -> None:
+    """Browsers send cookies to all ports of a host: the page of another port may be anybody's."""
+    token = token_of(tokens)
+    id_ = await experiment(client, token)
+    mine = await signed_in(client, token)
+    for path in (f"{API}/experiments/{id_}", f"{API}/experiments?limit=1"):
+        answer = await client.get(path, headers={**mine, **headers})
+        assert answer.status == status, await answer.text()
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    program = {"Authorization": f"Bearer {token}"}
+    assert (await client.get(f"{API}/whoami", headers={**program, **headers})).status == 200
+
+
+async def test_who_signs_in_once_more_ends_the_session_of_before(client: Client, tokens: Tokens) -> None:
+    """And none that was there before a sign-in is the one that it opens: nobody can have set it beforehand."""
+    token = token_of(tokens)
+    before = await signed_in(client, token)
+    after = {"Cookie": cookie(await sign_in(client, token, {**OURS, **before}))}
+    assert after != before
+    assert (await client.get(f"{API}/whoami", headers=before)).status == 401
+    assert (await client.get(f"{API}/whoami", headers=after)).status == 200
+    # a wrong token ends nothing
+    assert (await sign_in(client, "mld_" + "x" * 43, {**OURS, **after})).status == 401
+    assert (await client.get(f"{API}/whoami", headers=after)).status == 200
+    planted = after["Cookie"].partition("=")[0] + "=" + "p" * 43
+    opened = cookie(await sign_in(client, token, {**OURS, "Cookie": planted}))
+    assert "p" * 43 not in opened
+
+
+@pytest.mark.parametrize("path", ["/", "/no/such/page", f"{API}/session", f"{API}/experiments", "/device"])
+async def test_nothing_is_shown_in_a_frame_of_another_page(client: Client, path: str) -> None:
+    answer = await client.get(path, headers={"Accept": "text/html"})
+    assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["X-Frame-Options"] == "DENY"
+
+
 async def test_a_made_up_cookie_is_nothing(client: Client, tokens: Tokens) -> None:
     name = (await signed_in(client, token_of(tokens)))["Cookie"].partition("=")[0]
     headers = {"Cookie": f"{name}={'x' * 43}"}

@@ -56,7 +56,7 @@ def test_the_migrations_make_the_tables_that_the_code_has(store: Store) -> None:
     with store.database.engine.connect() as connection:
 
         def is_here(thing: Any, *_: object) -> bool:
-            return thing.info.get("dialect", connection.dialect.name) == connection.dialect.name
+            return bool(thing.info.get("dialect", connection.dialect.name) == connection.dialect.name)
 
         options = {"compare_type": True, "include_object": is_here}
         context = MigrationContext.configure(connection, opts=options)
