@@ -72,7 +72,8 @@ export function Chart(props: ChartProps): JSX.Element {
   const latest = useRef(loaded);
   latest.current = loaded;
   const data = loaded?.data ?? NO_LINES;
-  const loading = loaded === null;
+  // other lines than those that are there, as when another choice is made, are none without numbers
+  const loading = loaded === null || (lines.length > 0 && !lines.some((line) => data.has(line.key)));
 
   useEffect(() => {
     const seen = new IntersectionObserver(([entry]) => setVisible(entry!.isIntersecting), { rootMargin: "200px" });

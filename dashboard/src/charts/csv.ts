@@ -51,9 +51,9 @@ export async function* tableOf(
   }
 }
 
-async function* rowPages({ experimentId, name, attempt }: Line, first: number, signal: AbortSignal): AsyncGenerator<Rows, void> {
+async function* rowPages({ experimentId, name, attempt, rank }: Line, first: number, signal: AbortSignal): AsyncGenerator<Rows, void> {
   for (let start = first, more = true; more; ) {
-    const asked = { name, attempt, start_index: start, limit: PAGE };
+    const asked = { name, attempt, rank, start_index: start, limit: PAGE };
     const page = await get<Rows>(`experiments/${experimentId}/metrics/rows`, asked, signal);
     yield page;
     start = page.endIndex + 1;

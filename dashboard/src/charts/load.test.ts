@@ -47,7 +47,7 @@ describe("charts that come into sight together", () => {
       loadLines([line("b")], "k", { ...window, range: [1, 2], smoothing: 0.6 }, null, signal),
     ]);
     expect(asked.length).toBe(1);
-    expect(asked[0]!.panels[0]!.lines[1]).toEqual({ experiment: "b", metric: null, field: "loss", attempt: "3", after: null });
+    expect(asked[0]!.panels[0]!.lines[1]).toEqual({ experiment: "b", metric: null, field: "loss", attempt: "3", rank: null, after: null });
     expect(asked[0]!.panels[1]).toMatchObject({ x: "step", start: 1, stop: 2, smooth: { kind: "ema", amount: 0.6 } });
     expect(found.map((each) => [...each.data.values()].map((data) => data.columns.y))).toEqual([[[1], [2]], [[2]]]);
   });

@@ -15,6 +15,8 @@ export interface Line {
   color: string;
   /** The number of an attempt; without it, of each step the newest one's. */
   attempt?: number;
+  /** Only of this rank of a distributed training; without it, of all. */
+  rank?: number;
 }
 
 /** What a chart shows of its lines. */
@@ -81,8 +83,8 @@ function panelOf(lines: readonly Line[], { x, range, width, smoothing }: Window,
   };
 }
 
-function askedOf({ experimentId, name, field, attempt }: Line, after: string | null): AskedLine {
-  return { experiment: experimentId, metric: name, field, attempt: attempt === undefined ? null : String(attempt), after };
+function askedOf({ experimentId, name, field, attempt, rank }: Line, after: string | null): AskedLine {
+  return { experiment: experimentId, metric: name, field, attempt: attempt === undefined ? null : String(attempt), rank: rank ?? null, after };
 }
 
 /** Return the time, in seconds since the epoch, from which a line's relative time counts; null where it has no rows. */

@@ -7,13 +7,14 @@ import { get } from "../../api/client";
 import type { Attempt, Experiment, Metric, Rows } from "../../api/types";
 import { Chart } from "../../charts/Chart";
 import { query, setQuery } from "../../state/url";
-import { Empty } from "../../ui/basic";
+import { Empty, Select } from "../../ui/basic";
 import { several, whole } from "../../ui/format";
 import { plain } from "../../ui/terminal";
 import { linesOf } from "./attempts";
 import { ChartControls, type ChartView, chartView, setRange } from "./ChartControls";
 import { useAttempts } from "./experiment";
 import { axes, axisOf, chartInside, type ChartOf, chartGroups, chartOfKey, type Group, insteadOf, isMedia, isSystem, numbersInside } from "./groups";
+import { type Choice, choiceOf, linesOfRanks, optionsOf, useRanks } from "./ranks";
 
 const STEP = 24;
 const OPEN_MAX = 60;
@@ -21,6 +22,8 @@ const FIRST = `exp.metrics("train").log(step=step, loss=loss)`;
 
 /** The newest attempts, for all charts. */
 const Attempts = createContext<readonly Attempt[]>([]);
+/** Which ranks there are, and which of them charts show. */
+const RankChoice = createContext<{ ranks: readonly number[]; choice: Choice }>({ ranks: [], choice: "all" });
 
 /** @param props.system Whether the charts are those of the machines' load, and no others. */
 export function ChartsTab(props: { record: Experiment; metrics: Metric[] | null; system?: boolean }): JSX.Element {
@@ -33,6 +36,9 @@ export function ChartsTab(props: { record: Experiment; metrics: Metric[] | null;
   );
   const choices = useMemo(() => axes(metrics ?? []), [metrics]);
   const view = chartView(choices[0]![0]);
+  const ranks = useRanks(record, metrics);
+  const choice = choiceOf(query.value.get("ranks"), ranks);
+  const ofRanks = useMemo(() => ({ ranks, choice }), [ranks, choice]);
   const groups = useMemo(() => chartGroups(metrics ?? [], view.search), [metrics, view.search]);
   const all = groups.flatMap((group) => group.charts);
   const enlarged = chartOfKey(all, query.value.get("chart"));
@@ -42,17 +48,23 @@ export function ChartsTab(props: { record: Experiment; metrics: Metric[] | null;
   }
   return (
     <Attempts.Provider value={attempts ?? []}>
-      <ChartControls view={view} axes={choices} searchLabel="Find metrics" />
+      <ChartControls view={view} axes={choices} searchLabel="Find metrics">
+        {ranks.length > 1 && (
+          <Select label="Ranks" value={String(choice)} options={optionsOf(ranks)} onChange={(value) => setQuery({ ranks: value === "all" ? null : value })} />
+        )}
+      </ChartControls>
       {metrics && (
         <p class="muted" role="status">
           {several(all.length, "chart")} of {several(metrics.length, "metric")}
         </p>
       )}
-      {enlarged ? (
-        <OneChart key={enlarged.key} record={record} chart={enlarged} view={view} height={460} />
-      ) : (
-        <Groups key={view.search} groups={groups} record={record} view={view} system={system} />
-      )}
+      <RankChoice.Provider value={ofRanks}>
+        {enlarged ? (
+          <OneChart key={enlarged.key} record={record} chart={enlarged} view={view} height={460} />
+        ) : (
+          <Groups key={view.search} groups={groups} record={record} view={view} system={system} />
+        )}
+      </RankChoice.Provider>
     </Attempts.Provider>
   );
 }
@@ -143,7 +155,11 @@ function OneChart(props: {
     }
   }
   const attempts = useContext(Attempts);
-  const lines = useMemo(() => linesOf(chart, record, attempts), [chart.key, record.id, record.attempts, attempts]);
+  const { ranks, choice } = useContext(RankChoice);
+  const lines = useMemo(
+    () => linesOfRanks(linesOf(chart, record, attempts), choice, ranks),
+    [chart.key, record.id, record.attempts, attempts, choice, ranks],
+  );
   if (shownElsewhere) return <></>;
   if (inside.length) {
     return (
