@@ -26,6 +26,7 @@ from ml_dash.errors import (
     RemoteError,
     ResumeError,
     ServerUnavailableError,
+    StopError,
     UnknownNameError,
     ValueWarning,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "RemoteError",
     "ResumeError",
     "ServerUnavailableError",
+    "StopError",
     "Table",
     "Text",
     "UnknownNameError",

@@ -13,6 +13,7 @@ Each is also a subclass of the builtin that a caller would catch::
     ├── ExperimentMissingError(LookupError)   no experiment of this name, where one is opened for reading
     ├── ExperimentExistsError(LookupError)    an experiment of this name, where another one was to go
     ├── ExperimentRunningError(RuntimeError)  a run goes on of what was to be moved or deleted
+    ├── StopError(RuntimeError)               no run to be asked to stop, or it has seen the request already
     ├── NotStartedError(RuntimeError)         a write before `run.start()` or after the end
     ├── ResumeError(RuntimeError)             there is, or is not, an experiment, and `resume=` wants the contrary
     ├── MissingExtraError(ImportError)        an optional package is not installed
@@ -63,6 +64,7 @@ __all__ = [
     "RemoteError",
     "ResumeError",
     "ServerUnavailableError",
+    "StopError",
     "UnknownNameError",
     "ValueWarning",
 ]
@@ -174,6 +176,10 @@ class ExperimentExistsError(MLDashError, LookupError):
 
 class ExperimentRunningError(MLDashError, RuntimeError):
     """An experiment was not deleted or moved: a run of it goes on."""
+
+
+class StopError(MLDashError, RuntimeError):
+    """A run was not asked to stop, for none goes on; or that was not taken back, for the run has seen it."""
 
 
 class NotStartedError(MLDashError, RuntimeError):

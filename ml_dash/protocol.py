@@ -91,6 +91,8 @@ VIEW_PATTERN = "[a-z0-9][a-z0-9-]{0,63}"
 """What the id of a saved view looks like."""
 VIEWS_MAX, VIEW_BYTES_MAX = 200, 256 << 10
 """Views of a project, and of each person in it; bytes of what one of them holds, as JSON."""
+STOP_REASON_MAX = 1000
+"""Characters of the reason for which a run is asked to stop."""
 BLOBS_ASKED_MAX = 1000
 """Blobs that one request may ask for."""
 
@@ -118,6 +120,7 @@ class ErrorCode(str, Enum):
     RUNNING = (
         "running"  # 409: a run of the experiment goes on, and only one that stands still was to be deleted
     )
+    NOT_STOPPED = "not_stopped"  # 409: no run goes on that could be asked to stop; or it has seen that it is
     GAP = "gap"  # 409: {"expected"}: frames before these are missing
     FENCED = "fenced"  # 409: {"seq"}: another client writes other frames under this writer's id
     MALFORMED = "malformed"  # 422: {"seq", "watermark"}: a frame arrived whole, and its contents are none

@@ -18,6 +18,7 @@ from ml_dash.protocol import (
     PANELS_MAX,
     RANK_MAX,
     README_MAX,
+    STOP_REASON_MAX,
     TAG_MAX,
     TAGS_MAX,
     TEXT_MAX,
@@ -253,6 +254,26 @@ class BestOf(Answer):
     value: Literal["min", "max", "last"]
 
 
+class Stop(Answer):
+    """A request to a run to stop."""
+
+    at: Time
+    by: Annotated[str | None, Meta(description="The name of the token, or of the user whose disk it is.")]
+    reason: str | None
+    seen_at: Annotated[
+        Time | None, Meta(description="When a process of the run has seen it; null as long as none has.")
+    ]
+
+
+class AskedStop(Stop):
+    """A request to a run to stop, as the run is told of it."""
+
+    at_ns: Annotated[int, Meta(ge=0, description="When it was made, in nanoseconds since the epoch.")]
+    attempts: Annotated[
+        list[str], Meta(description="What start rows call the attempt that is meant: another one goes on.")
+    ]
+
+
 class ListedExperiment(Answer):
     """An experiment, as lists have it."""
 
@@ -283,6 +304,9 @@ class ListedExperiment(Answer):
         ),
     ]
     attempts: Annotated[int, Meta(ge=0, description="How often a run of it was started.")]
+    stop: Annotated[
+        Stop | None, Meta(description="Who has asked its newest attempt to stop; null where nobody has.")
+    ]
     deleted_at: Time | None
     problem: (
         Annotated[str, Meta(description="What is wrong with its journal; only from a local root.")]
@@ -384,12 +408,21 @@ class NewNote(Request):
     note: Annotated[str, Meta(max_length=README_MAX, description="In Markdown.")]
 
 
+class NewStop(Request):
+    """A request to a run to stop."""
+
+    reason: Annotated[str, Meta(max_length=STOP_REASON_MAX, description="Why, for people.")] | None = None
+    cancel: Annotated[
+        bool, Meta(description="Whether the request is taken back, which no process of the run has seen yet.")
+    ] = False
+
+
 class Change(Answer):
     """What somebody has done with an experiment."""
 
     number: Annotated[int, Meta(ge=1)]
     at: Time
-    action: Literal["delete", "restore", "move", "tag", "note"]
+    action: Literal["delete", "restore", "move", "tag", "note", "stop"]
     who: Annotated[str, Meta(description="What the token was called that was used.")]
     token_id: str
     details: dict[str, Anything]
@@ -406,6 +439,9 @@ class History(Answer):
 class UpsertedExperiment(Experiment, kw_only=True):
     """An experiment that was created or changed."""
 
+    stop: Annotated[
+        AskedStop | None, Meta(description="Who has asked its newest attempt to stop; null where nobody has.")
+    ]
     created: bool
     watermarks: dict[str, Count]
     watermarks_cursor: Annotated[
@@ -613,6 +649,13 @@ class Watermark(Answer):
     """The number up to which the server has all frames of a writer."""
 
     watermark: Count
+    stop: (
+        Annotated[
+            AskedStop,
+            Meta(description="That the newest attempt is asked to stop; left out where nobody asks."),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class Watermarks(Answer):

@@ -124,6 +124,7 @@ def test_the_public_names_are_these() -> None:
         "RemoteError",
         "ResumeError",
         "ServerUnavailableError",
+        "StopError",
         "UnknownNameError",
         "ValueWarning",
         "experiments",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import quote
 
 from ml_dash import shapes
@@ -35,6 +35,7 @@ from ml_dash.protocol import (
     WRITERS_HEADER,
     frames_path,
 )
+from ml_dash.storage.stopping import StopRequest, understood
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -57,6 +58,13 @@ class Upserted:
     created: bool
     watermarks: Mapping[str, int]
     record: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Sent(NamedTuple):
+    """What a server has of a writer's frames: the number up to which it has all; and that its run is asked to stop."""
+
+    watermark: int
+    stop: StopRequest | None
 
 
 Cut: TypeAlias = Literal["if refused", "at once", "never"]
@@ -142,8 +150,8 @@ class Client:
         *,
         encoding: str | None = None,
         cut: Cut = "if refused",
-    ) -> int:
-        """Send frames that lie back to back; return the number up to which the server has all of this writer."""
+    ) -> Sent:
+        """Send frames that lie back to back, or none to ask; return what the server has of this writer."""
         headers = {CLOCK_HEADER: str(self._clock.time_ns())}
         if encoding:
             headers["Content-Encoding"] = encoding
@@ -155,7 +163,8 @@ class Client:
             timeout=_SEND_SECONDS + len(body) / _SLOWEST_BYTES_A_SECOND,
             cut=cut,
         )
-        return int(checked(self.url, answer, shapes.Watermark)["watermark"])
+        found = checked(self.url, answer, shapes.Watermark)
+        return Sent(int(found["watermark"]), understood(found.get("stop")))
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         """Return what the server answers to a question, as plain data."""

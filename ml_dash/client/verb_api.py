@@ -1,4 +1,4 @@
-"""The calls that change experiments at a server: delete, restore, move, tag, write notes."""
+"""The calls that change experiments at a server: delete, restore, move, tag, write notes, ask their runs to stop."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ml_dash.errors import (
     ExperimentMissingError,
     ExperimentRunningError,
     RemoteError,
+    StopError,
 )
 from ml_dash.journal.objects import to_msgpack
 from ml_dash.protocol import API, MSGPACK, ErrorCode
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ml_dash.client.api import Client
+
+
+class StopAsked(msgspec.Struct, rename="camel"):
+    """What is believed of a request to stop."""
+
+    at: str
+    by: str | None = None
+    reason: str | None = None
+    seen_at: str | None = None
 
 
 class Changed(msgspec.Struct, rename="camel"):
@@ -35,6 +45,7 @@ class Changed(msgspec.Struct, rename="camel"):
     note: str | None = None
     purge_at: str | None = None
     deleted_at: str | None = None
+    stop: StopAsked | None = None
 
 
 class Binned(msgspec.Struct, rename="camel"):
@@ -107,6 +118,12 @@ class VerbApi:
         answer = self._client.put_value(path, to_msgpack({"note": text}), MSGPACK)
         return self._changed(await self._asked(prefix, answer))
 
+    async def stop(self, prefix: str, reason: str | None, *, cancel: bool = False) -> Changed:
+        """Ask a run to stop, or take that back."""
+        path = experiment_path((await self._record(prefix))["id"], "stop")
+        given = {"cancel": True} if cancel else {"reason": reason}
+        return self._changed(await self._asked(prefix, self._client.post(path, given)))
+
     async def read_note(self, prefix: str) -> str | None:
         """Return the note on an experiment."""
         record = await self._client.record(prefix)
@@ -153,6 +170,8 @@ class VerbApi:
         match error.code or error.status:
             case ErrorCode.EXISTS:
                 return ExperimentExistsError(error.message)
+            case ErrorCode.NOT_STOPPED:
+                return StopError(error.message)
             case ErrorCode.RUNNING:
                 return ExperimentRunningError(error.message)
             case ErrorCode.NOT_FOUND | ErrorCode.GONE if prefix and "removed for good" not in error.message:

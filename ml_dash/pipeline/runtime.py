@@ -51,6 +51,9 @@ class OpenRun(Protocol):
     def beat(self) -> None:
         """Write a heartbeat."""
 
+    def look(self) -> None:
+        """Look whether it is asked to stop."""
+
     def settle(self) -> None:
         """Wait a moment for what is to be written before the end."""
 
@@ -345,6 +348,8 @@ class Runtime:
             self._beat_at = now + self._heartbeat()
             for run in tuple(self._runs):
                 run.beat()
+        for run in tuple(self._runs):
+            run.look()
 
     def watch(self) -> None:
         """Notice SIGTERM and forks from now on; in the main thread, where alone that can be done."""

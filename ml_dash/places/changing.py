@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.protocol import README_MAX, TAG_MAX, TAGS_MAX
+from ml_dash.protocol import README_MAX, STOP_REASON_MAX, TAG_MAX, TAGS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,6 +27,24 @@ class Deleted(NamedTuple):
     deleted_ns: int | None
     purge_ns: int | None
     deleted_by: str | None = None
+
+
+class Stop(NamedTuple):
+    """A request to a run to stop.
+
+    Attributes:
+        prefix: Of which experiment.
+        at_ns: When it was made, in nanoseconds since the epoch.
+        by: By whom; None where that is not known.
+        reason: Why.
+        seen_ns: When the run has seen it; None as long as it has not.
+    """
+
+    prefix: str
+    at_ns: int
+    by: str | None = None
+    reason: str | None = None
+    seen_ns: int | None = None
 
 
 class NewTags(NamedTuple):
@@ -63,6 +81,15 @@ def checked_note(text: str) -> str:
     return text
 
 
+def checked_reason(reason: str | None) -> str | None:
+    """Return a reason to stop that is not too long; raise `InvalidArgumentError`."""
+    if reason is not None and len(reason) > STOP_REASON_MAX:
+        raise InvalidArgumentError(
+            f"a reason of {len(reason):,} characters is too long: it may have {STOP_REASON_MAX:,}"
+        )
+    return reason
+
+
 class Changes(Protocol):
     """Changes experiments in a local root, or at a server.
 
@@ -71,6 +98,7 @@ class Changes(Protocol):
     - ExperimentMissingError: there is none of that name.
     - ExperimentExistsError: there is one where another one was to go.
     - ExperimentRunningError: a run goes on, and stands in the way.
+    - StopError: no run goes on that could be asked to stop, or it has seen that it is.
     - InvalidArgumentError, InvalidPrefixError: a value cannot be taken.
     - JournalWriteError: the root cannot be written.
     - ServerUnavailableError, RemoteError: the server is out of reach; it refuses, as a token that may only read, or is
@@ -94,6 +122,12 @@ class Changes(Protocol):
 
     def read_note(self, prefix: str) -> str | None:
         """Return the note on it."""
+
+    def stop(self, prefix: str, reason: str | None = None) -> Stop:
+        """Ask its newest attempt to stop; return the request, which may be there already, as somebody made it first."""
+
+    def cancel_stop(self, prefix: str) -> None:
+        """Take that back, which the run has not seen yet; where nobody has asked, nothing happens."""
 
     def trash(self) -> list[Deleted]:
         """Return what is in the trash, what was deleted last first."""

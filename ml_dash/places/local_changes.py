@@ -22,6 +22,7 @@ from ml_dash.errors import (
     JournalError,
     JournalWriteError,
     MLDashError,
+    StopError,
 )
 from ml_dash.events.batch import Batcher
 from ml_dash.file_locks import directory_lock
@@ -31,7 +32,7 @@ from ml_dash.journal.foreign_disk import ForeignDisk
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.latest import latest_ns, new_writer_id
 from ml_dash.journal.writer import JournalWriter
-from ml_dash.places.changing import Deleted, checked_note
+from ml_dash.places.changing import Deleted, Stop, checked_note, checked_reason
 from ml_dash.query.runs import fold_runs, writer_runs
 from ml_dash.series import Kind, Series
 from ml_dash.settings import Settings
@@ -41,6 +42,7 @@ from ml_dash.storage.recovery import catch_up
 from ml_dash.storage.relocating import JOURNAL, prune, relocate
 from ml_dash.storage.side_file import NOTE, SIDE_FILE, is_sound, json_bytes, read_side_file
 from ml_dash.storage.standing import is_experiment
+from ml_dash.storage.stopping import STOP_FILE, StopRequest, read_stop, write_stop
 from ml_dash.storage.trash import Trash
 from ml_dash.values.pack import pack
 
@@ -138,6 +140,38 @@ class LocalChanges:
         """See `Changes.read_note`."""
         _, directory = self._found(prefix)
         return self._said(directory).get(NOTE) or None
+
+    def stop(self, prefix: str, reason: str | None = None) -> Stop:
+        """See `Changes.stop`."""
+        identity, directory = self._found(prefix)
+        checked_reason(reason)
+        with self._alone(identity, directory), _writing(directory):
+            catch_up(directory)
+            run = self._run(_read_index(directory))
+            if run.status != RunStatus.RUNNING:
+                raise StopError(f"no run of {identity.prefix!r} goes on: there is nothing to stop")
+            known = read_stop(directory, ForeignDisk(directory))
+            if known is None or set(known.attempts).isdisjoint(run.names):
+                known = StopRequest(SYSTEM_CLOCK.time_ns(), run.names, current_user(), reason or None)
+                write_stop(directory, known, REAL_DISK)
+                mark_changed(directory)
+        return Stop(identity.prefix, known.at_ns, known.by, known.reason, known.seen_ns)
+
+    def cancel_stop(self, prefix: str) -> None:
+        """See `Changes.cancel_stop`."""
+        identity, directory = self._found(prefix)
+        with self._alone(identity, directory), _writing(directory):
+            known = read_stop(directory, ForeignDisk(directory))
+            if known is None:
+                return
+            run = self._run(_read_index(directory))
+            if known.seen_ns is not None and not set(known.attempts).isdisjoint(run.names):
+                raise StopError(
+                    f"the run of {identity.prefix!r} has seen that it is asked to stop: that is not taken back"
+                )
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(os.path.join(directory, STOP_FILE))
+            mark_changed(directory)
 
     def trash(self) -> list[Deleted]:
         """See `Changes.trash`."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from ml_dash.client.verb_api import VerbApi
 from ml_dash.clock import SYSTEM_CLOCK
-from ml_dash.errors import ExperimentMissingError
+from ml_dash.errors import ExperimentMissingError, StopError
 from ml_dash.identity import current_user, parse_prefix
-from ml_dash.places.changing import Deleted, checked_note
+from ml_dash.places.changing import Deleted, Stop, checked_note, checked_reason
 
 if TYPE_CHECKING:
     from ml_dash.client.api import Client
@@ -55,6 +55,18 @@ class RemoteChanges:
     def read_note(self, prefix: str) -> str | None:
         """See `Changes.read_note`."""
         return self._call(self._api.read_note(_full(prefix)))
+
+    def stop(self, prefix: str, reason: str | None = None) -> Stop:
+        """See `Changes.stop`."""
+        found = self._call(self._api.stop(_full(prefix), checked_reason(reason)))
+        stop = found.stop
+        if stop is None:  # taken back by another one in between: as if it had been behind this
+            raise StopError(f"{found.prefix!r} is not asked to stop: somebody has just taken that back")
+        return Stop(found.prefix, _time_ns(stop.at) or 0, stop.by, stop.reason, _time_ns(stop.seen_at))
+
+    def cancel_stop(self, prefix: str) -> None:
+        """See `Changes.cancel_stop`."""
+        self._call(self._api.stop(_full(prefix), None, cancel=True))
 
     def trash(self) -> list[Deleted]:
         """See `Changes.trash`."""

@@ -61,6 +61,7 @@ class RunInfo:
         elsewhere: Whether the process that decides the status was on another machine, or in another boot.
         said_ns: When readme, tags and so on were said last, by name.
         attempts: How many there were, see `ml_dash.query.attempts`.
+        names: What start rows call the newest of these: by several names, where its processes knew of none.
     """
 
     status: str | None
@@ -78,6 +79,7 @@ class RunInfo:
     elsewhere: bool = False
     said_ns: dict[str, int] = field(default_factory=dict)
     attempts: int = 0
+    names: tuple[str, ...] = ()
 
     def with_status(self, status: str | None) -> RunInfo:
         """Return the same with another status."""
@@ -143,6 +145,7 @@ def fold_runs(
         elsewhere=stands.space is not None and stands.space != (process_space() if space is None else space),
         said_ns=said_ns,
         attempts=len(attempts),
+        names=tuple(sorted({each.name for each in attempts[-1].openings if each.name})) if attempts else (),
     )
 
 

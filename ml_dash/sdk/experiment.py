@@ -27,7 +27,7 @@ from ml_dash.sdk.narration import page_url
 from ml_dash.sdk.opened.changing import Changeable
 from ml_dash.sdk.params import ParametersBuilder
 from ml_dash.sdk.presence import require, warn_of_nothing
-from ml_dash.sdk.run import Run, RunManager
+from ml_dash.sdk.run import Run, RunManager, should_stop
 from ml_dash.sdk.saying import copy_of, record_of, say
 from ml_dash.sdk.session import Session
 from ml_dash.sdk.starting.prefixes import identity_of, sample
@@ -302,6 +302,7 @@ class Experiment(Changeable, written="exp", is_hot=True):
 
     summary = property(experiment_summary)
     rank = property(experiment_rank)
+    should_stop = property(should_stop)
 
     @signposted("exp.log", LEVELS)
     @explained(_LOG)

@@ -19,6 +19,7 @@ field          meaning
 ``experiment`` prefix, readme, tags, bindrs and metadata, in start rows; what has changed of these, in updates
 ``queue``      in start rows, where rows wait for the journal: ``shared memory`` or ``memory``
 ``error``      the exception's one-line text, in end rows of a run that failed by one
+``stop``       in the heartbeat of a run that has seen that it is asked to stop: by whom, when and why
 =============  ==================================================================================
 """
 
@@ -30,6 +31,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
+from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError, NotStartedError
 from ml_dash.identity import script_path
 from ml_dash.locks import MortalLock
@@ -156,6 +158,9 @@ class Run:
                 self.attempt, self._earlier = first, None
                 self._start = {**start, "attempt": first}
                 self._started_ns = channel.put_control({**self._start, "again": True})
+            from ml_dash.pipeline.stopping import Stopping  # it loads msgspec, which no script needs before
+
+            session.stopping = Stopping(session.directory, self.attempt)
             self._capturing.begin(self.attempt)
             return True
 
@@ -190,6 +195,21 @@ class Run:
         if channel is not None and self.is_open and not channel.failing:
             self._start_behind()
             channel.put_control({"event": "heartbeat", **self._whereabouts()})
+
+    def look(self) -> None:
+        """Look whether the run is asked to stop, and tell when the script has seen that."""
+        session = self._session
+        if session.stopping is not None and self.is_open:
+            session.stopping.look(SYSTEM_CLOCK, lambda: getattr(session.upload, "stop", None))
+            self._tell_seen()
+
+    def _tell_seen(self) -> None:
+        channel, stopping = self._session.channel, self._session.stopping
+        news = None if stopping is None else stopping.take_news()
+        if channel is not None and stopping is not None and news is not None:
+            seen_ns = channel.put_control({"event": "heartbeat", **self._whereabouts(), "stop": news})
+            if self._session.destination.keeps:
+                self._session.post_snapshot(stopping.file_name, lambda: stopping.seen_bytes(seen_ns))
 
     def wait_contact(self) -> None:
         """Wait for the server's first word, not for long, and see to what it says."""
@@ -253,6 +273,10 @@ class Run:
                 return False
             if status == RunStatus.FAILED and error is None and RUNTIME.closing:
                 _, error, traceback = failure(getattr(sys, "last_value", None))  # of which the script ends
+            self._tell_seen()
+            stopping = self._session.stopping
+            if status == RunStatus.COMPLETED and stopping is not None and stopping.is_seen:
+                status = RunStatus.CANCELLED  # it ends because it was asked to
             self._capturing.end(traceback)
             self._close(channel, status, error)
             # Behind the closing, so that nothing is buffered after this.
@@ -453,6 +477,17 @@ class RunManager(Part, Generic[E], written="exp.run"):
         It gets the experiment as its parameter `experiment`, or where it has none of that name, as the first one.
         """
         return decorated(function, lambda: self)
+
+
+def should_stop(experiment: Any) -> bool:
+    """Whether somebody has asked this run to stop (`ml-dash stop`, the pages, `exp.stop()`): a loop that looks ends.
+
+    It is an attribute that the background thread sets, within some ten seconds: no lock is taken, and nothing is waited
+    for, so that each step may look. A run that has seen it and then completes ends as CANCELLED. False where the run is
+    not open, and where nobody asks.
+    """
+    stopping = experiment._session.stopping  # noqa: SLF001 - completion on `exp.` shows what users call
+    return stopping is not None and stopping.see()
 
 
 @contextmanager

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from ml_dash.pipeline.channel import Channel
     from ml_dash.pipeline.queue import Queue
     from ml_dash.pipeline.runtime import OpenRun
+    from ml_dash.pipeline.stopping import Stopping
     from ml_dash.query.journal_view import JournalView
     from ml_dash.sdk.about import About
     from ml_dash.sdk.series_port import Put
@@ -67,6 +68,7 @@ class Session:
         is_read_only: whether it was opened for reading, and no run of it starts.
         on_settle: called before the run ends, to wait a while for what is still to be put: with seconds at most.
         media: makes of a metric's name and a row's fields those that are stored, where there are media among them.
+        stopping: whether the attempt that was begun last is asked to stop; None before the first.
         tell_missing: called where something is read of an experiment that is nowhere.
     """
 
@@ -82,6 +84,7 @@ class Session:
         self.directory = about.directory
         self.channel: Channel | None = None
         self.run_status: str | None = None
+        self.stopping: Stopping | None = None
         self.on_end: list[Callable[[Put | None], None]] = []
         self.on_fork: list[Callable[[], None]] = []
         self._closed = ClosedQueue(self._refusal)

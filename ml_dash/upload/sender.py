@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ml_dash.client.transport import ServerError, TransportError
 from ml_dash.errors import JournalError, MLDashError, RemoteError
 from ml_dash.protocol import ErrorCode
+from ml_dash.storage.stopping import StopRequest, understood
 from ml_dash.upload.introduction import NOT_TOLD, Begins, Introduction, Say, Told
 from ml_dash.upload.prefetch import SentWriter
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 # Statuses by which a server or a gateway says that a request did not come in time: the next ones are smaller.
 _TOO_SLOW = frozenset({408, 504})
+_TOUCH_SECONDS = 4.0
 
 Settled: TypeAlias = "Callable[[str], Callable[[], float | None] | None]"
 """Gives, for a writer, what `JournalFeed` calls `settled`; None where nothing is known."""
@@ -48,6 +50,7 @@ class Sender:
 
     Attributes:
         experiment: The experiment as the server had it last; None before the first contact.
+        stop: That its run is asked to stop, as the server said it last; None where it is not.
     """
 
     def __init__(
@@ -63,6 +66,9 @@ class Sender:
         writers: list[str] | None = None,
     ) -> None:
         self.experiment: Upserted | None = None
+        self.stop: StopRequest | None = None
+        self._tells_stops = False  # whether the server is of a version that does
+        self._told_at = 0.0
         self._target = target
         self._client = target.client
         self._prefix = target.prefix
@@ -95,6 +101,8 @@ class Sender:
         for writer in self._writers.values():
             await writer.drop_reading()
         self.experiment = found = await self._introduction.make()
+        self._tells_stops = "stop" in found.record
+        self._take_stop(understood(found.record.get("stop")))
         for writer in self._writers.values():
             await self._agree(writer, found.watermarks.get(writer.id, 0))
         self._connected = True
@@ -118,9 +126,10 @@ class Sender:
             return False
         writer.read_ahead(batch)  # while this one is under way
         try:
-            watermark = await self._client.send_frames(
+            watermark, stop = await self._client.send_frames(
                 self._id, writer.id, batch.body, encoding=batch.encoding, cut=writer.cut(batch)
             )
+            self._take_stop(stop)
         except ServerError as error:
             await writer.drop_reading()
             await self._settle(writer, batch, error)
@@ -153,6 +162,14 @@ class Sender:
         if watermark <= last:
             return watermark
         return min(last, await self._watermark(writer))
+
+    async def keep_in_touch(self, writer_id: str) -> None:
+        """Ask whether the run is to stop, where no answer has told that lately: by a request without frames."""
+        if self._tells_stops and self._target.clock.monotonic() - self._told_at >= _TOUCH_SECONDS:
+            self._take_stop((await self._client.send_frames(self._id, writer_id, b"")).stop)
+
+    def _take_stop(self, stop: StopRequest | None) -> None:
+        self.stop, self._told_at = stop, self._target.clock.monotonic()
 
     async def look(self, writer_ids: Iterable[str]) -> None:
         """Enter into the writers' ledgers how much is pending now, without asking the server."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from ml_dash.client.retry import Trouble
+    from ml_dash.storage.stopping import StopRequest
     from ml_dash.tokens.token import Token
 
 _POLL_SECONDS = 5.0
@@ -52,6 +53,7 @@ class UploadState:
         stopped: Whether no more is sent, as when the experiment was deleted at the server.
         experiment_id: The server's id of the experiment; None before the first contact.
         record: What the server says of the experiment.
+        stop: That the run is asked to stop, as the server said it last.
         caught_up: Whether the server has again all frames that it had acknowledged, should it have forgotten some.
     """
 
@@ -68,6 +70,7 @@ class UploadState:
     stopped: bool = False
     experiment_id: str | None = None
     record: Mapping[str, Any] | None = None
+    stop: StopRequest | None = None
     caught_up: bool = True
 
     @property
@@ -181,6 +184,7 @@ class Uploader(Task):
             stopped=self._stopped,
             experiment_id=experiment.id if experiment else None,
             record=experiment.record if experiment else None,
+            stop=self._sender.stop,
             caught_up=all(ledger.has_caught_up for ledger in ledgers.values()),
         )
 
@@ -295,6 +299,7 @@ class Uploader(Task):
         if not sent:
             self._is_online()
             self._release(drained=waiting)
+            await self._sender.keep_in_touch(next(iter(self._writers())))
             if self._clock.monotonic() - self._connected_at >= _LOOK_SECONDS:
                 self._sender.disconnect()  # is it still there, and has it still what it had?
             await self._rest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgpack
 import pytest
 
-from ml_dash.client.api import Client
+from ml_dash.client.api import Client, Sent
 from ml_dash.client.transport import Answer, NotMlDashError, ServerError
 from ml_dash.errors import RemoteError
 from ml_dash.protocol import CLOCK_HEADER, FRAMES
@@ -40,8 +40,8 @@ async def test_frames_are_sent_as_they_are_with_time_for_a_slow_line() -> None:
     line = Canned(packed({"watermark": 7}), packed({"watermark": 8}))
     client = Client(line, HandClock(12345))
 
-    assert await client.send_frames("exp_1", "w", b"x") == 7
-    assert await client.send_frames("exp_1", "w", b"x" * (4 << 20), encoding="deflate") == 8
+    assert await client.send_frames("exp_1", "w", b"x") == Sent(7, None)
+    assert await client.send_frames("exp_1", "w", b"x" * (4 << 20), encoding="deflate") == Sent(8, None)
     method, path, headers, body = line.requests[0]
     assert (method, path, body) == ("POST", "/api/v1/experiments/exp_1/writers/w/frames", b"x")
     assert headers["Content-Type"] == FRAMES

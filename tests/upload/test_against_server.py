@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ml_dash.client.api import Client
+from ml_dash.client.api import Client, Sent
 from ml_dash.client.http import AiohttpTransport, close_session
 from ml_dash.client.view import RemoteView
 from ml_dash.journal.writer import JournalWriter
@@ -114,7 +114,7 @@ def test_compressed_frames_are_the_same_rows(
     encodings = []
     send = Client.send_frames
 
-    async def watched(self: Client, *arguments: Any, encoding: str | None = None, **others: Any) -> int:
+    async def watched(self: Client, *arguments: Any, encoding: str | None = None, **others: Any) -> Sent:
         encodings.append(encoding)
         return await send(self, *arguments, encoding=encoding, **others)
 

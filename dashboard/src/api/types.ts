@@ -234,6 +234,8 @@ export interface components {
             entries: number;
             /** @description How often a run of it was started. */
             attempts: number;
+            /** @description Who has asked its newest attempt to stop; null where nobody has. */
+            stop: components["schemas"]["Stop"] | null;
             deletedAt: string | null;
             problem?: string | null;
             /** @description Those that were asked for as columns. */
@@ -253,6 +255,19 @@ export interface components {
             note: string | null;
             /** @description When its rows are removed for good; null for one whose rows stay. */
             purgeAt: string | null;
+        };
+        /**
+         * Stop
+         * @description A request to a run to stop.
+         */
+        Stop: {
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            at: string;
+            /** @description The name of the token, or of the user whose disk it is. */
+            by: string | null;
+            reason: string | null;
+            /** @description When a process of the run has seen it; null as long as none has. */
+            seenAt: string | null;
         };
         /**
          * FieldSummary
@@ -385,7 +400,7 @@ export interface components {
          * @description The ``code`` of an error's body ``{"error": {"code", "message", …}}``.
          * @enum {unknown}
          */
-        ErrorCode: "busy" | "changed" | "checksum_mismatch" | "content_lost" | "content_missing" | "damaged" | "disk_full" | "exists" | "fenced" | "forbidden" | "gap" | "gone" | "internal" | "invalid" | "malformed" | "no_route" | "not_found" | "parts_missing" | "quota_exceeded" | "running" | "too_large" | "unauthorized";
+        ErrorCode: "busy" | "changed" | "checksum_mismatch" | "content_lost" | "content_missing" | "damaged" | "disk_full" | "exists" | "fenced" | "forbidden" | "gap" | "gone" | "internal" | "invalid" | "malformed" | "no_route" | "not_found" | "not_stopped" | "parts_missing" | "quota_exceeded" | "running" | "too_large" | "unauthorized";
         /**
          * Experiment
          * @description An experiment.
@@ -419,6 +434,8 @@ export interface components {
             entries: number;
             /** @description How often a run of it was started. */
             attempts: number;
+            /** @description Who has asked its newest attempt to stop; null where nobody has. */
+            stop: components["schemas"]["Stop"] | null;
             deletedAt: string | null;
             problem?: string | null;
             /** @description Those that were asked for as columns. */
@@ -484,6 +501,8 @@ export interface components {
             entries: number;
             /** @description How often a run of it was started. */
             attempts: number;
+            /** @description Who has asked its newest attempt to stop; null where nobody has. */
+            stop: components["schemas"]["Stop"] | null;
             deletedAt: string | null;
             problem?: string | null;
             /** @description Those that were asked for as columns. */
@@ -617,7 +636,7 @@ export interface components {
             /** @description ISO 8601, UTC, with microseconds and Z. */
             at: string;
             /** @enum {unknown} */
-            action: "delete" | "move" | "note" | "restore" | "tag";
+            action: "delete" | "move" | "note" | "restore" | "stop" | "tag";
             /** @description What the token was called that was used. */
             who: string;
             tokenId: string;
@@ -870,6 +889,19 @@ export interface components {
          */
         NewSession: {
             token: string;
+        };
+        /**
+         * NewStop
+         * @description A request to a run to stop.
+         */
+        NewStop: {
+            /** @default null */
+            reason?: string | null;
+            /**
+             * @description Whether the request is taken back, which no process of the run has seen yet.
+             * @default false
+             */
+            cancel?: boolean;
         };
         /**
          * NewTags
@@ -1281,6 +1313,8 @@ export interface components {
             };
             /** @description Which value was defined as the best, of the fields asked for. */
             best?: components["schemas"]["BestOf"][];
+            /** @description Who has asked its newest attempt to stop; null where nobody has. */
+            stop: components["schemas"]["AskedStop"] | null;
             readme: string | null;
             /** @description What people have written of it, in Markdown; the readme is the run's own. */
             note: string | null;
@@ -1292,6 +1326,23 @@ export interface components {
             watermarksCursor: string | null;
             /** @description The latest time of a row of its runs, parameters or files, in nanoseconds since the epoch. Of these the later one wins: who goes on with the experiment gives theirs later times, whatever its clock. */
             latestNs: number | null;
+        };
+        /**
+         * AskedStop
+         * @description A request to a run to stop, as the run is told of it.
+         */
+        AskedStop: {
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            at: string;
+            /** @description The name of the token, or of the user whose disk it is. */
+            by: string | null;
+            reason: string | null;
+            /** @description When a process of the run has seen it; null as long as none has. */
+            seenAt: string | null;
+            /** @description When it was made, in nanoseconds since the epoch. */
+            atNs: number;
+            /** @description What start rows call the attempt that is meant: another one goes on. */
+            attempts: string[];
         };
         /**
          * Values
@@ -1382,6 +1433,8 @@ export interface components {
          */
         Watermark: {
             watermark: number;
+            /** @description That the newest attempt is asked to stop; left out where nobody asks. */
+            stop?: components["schemas"]["AskedStop"];
         };
         /**
          * Watermarks
@@ -1431,6 +1484,7 @@ export type ConsoleRow = components['schemas']['ConsoleRow'];
 export type CreatedToken = components['schemas']['CreatedToken'];
 export type Grant = components['schemas']['Grant'];
 export type DeletedExperiment = components['schemas']['DeletedExperiment'];
+export type Stop = components['schemas']['Stop'];
 export type FieldSummary = components['schemas']['FieldSummary'];
 export type BestOf = components['schemas']['BestOf'];
 export type DeletedView = components['schemas']['DeletedView'];
@@ -1473,6 +1527,7 @@ export type SaidTimes = components['schemas']['SaidTimes'];
 export type NewLimits = components['schemas']['NewLimits'];
 export type NewNote = components['schemas']['NewNote'];
 export type NewSession = components['schemas']['NewSession'];
+export type NewStop = components['schemas']['NewStop'];
 export type NewTags = components['schemas']['NewTags'];
 export type NewToken = components['schemas']['NewToken'];
 export type NewUpload = components['schemas']['NewUpload'];
@@ -1504,6 +1559,7 @@ export type Trash = components['schemas']['Trash'];
 export type Trashed = components['schemas']['Trashed'];
 export type Upload = components['schemas']['Upload'];
 export type UpsertedExperiment = components['schemas']['UpsertedExperiment'];
+export type AskedStop = components['schemas']['AskedStop'];
 export type Values = components['schemas']['Values'];
 export type ExperimentValues = components['schemas']['ExperimentValues'];
 export type MetricFields = components['schemas']['MetricFields'];

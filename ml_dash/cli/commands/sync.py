@@ -12,8 +12,9 @@ from typing import Annotated, NamedTuple
 import typer
 
 from ml_dash.cli.progress import Bar
+from ml_dash.cli.relaying import follow
 from ml_dash.cli.roots import default_roots
-from ml_dash.cli.select import full_prefix, strange_hint
+from ml_dash.cli.select import AsJson, full_prefix, strange_hint
 from ml_dash.cli.text import complain, count_text
 from ml_dash.client.destination import OUTBOX, server_url
 from ml_dash.client.retry import Trouble
@@ -76,14 +77,26 @@ def sync(
             "--patience", metavar="SECONDS", min=0.0, help="How long to try again at a server that fails."
         ),
     ] = 30.0,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Go on: follow what runs write, until SIGTERM or Ctrl-C."),
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Send to a server what it does not have.
 
     It may be run again, by two at once, and beside the run itself: the server stores everything once. Runs in local
-    mode are skipped, unless --to names a server. Exit code 1: something could not be sent, and stays in its journal, or
-    something cannot be read.
+    mode are skipped, unless --to names a server. With --watch it is a relay, which sends within seconds what live runs
+    write. Exit code 1: something could not be sent, and stays in its journal, or something cannot be read.
     """
     target = None if to is None else server_url(to)
+    if as_json and not watch:
+        raise InvalidArgumentError("--json is for the lines of --watch")
+    if watch:
+        if name is not None:
+            raise InvalidArgumentError(f"--as {name} is a name for one experiment, and --watch follows all")
+        follow(paths, to=target, recreate=recreate, as_json=as_json)
+        return
     journals, local, failed = _find(paths, target, None if name is None else full_prefix(name))
     failed |= _refuse_one_name_for_two(journals)
     if local:

@@ -83,7 +83,7 @@ _EXPERIMENT = {
     **_each("critical", "exp.logs.fatal('text')"),
     **_each("logger get_logger logging", "exp.log('text'), or exp.logs.info('text')"),
     **_each("start start_run begin open init", _BLOCK),
-    **_each("finish end end_run stop close complete done terminate", "exp.run.complete()"),
+    **_each("finish end end_run close complete done terminate", "exp.run.complete()"),
     **_each("fail failed", "exp.run.fail('why')"),
     **_each("cancel abort kill", "exp.run.cancel()"),
     **_each("sync wait wait_for_completion", "exp.flush()"),

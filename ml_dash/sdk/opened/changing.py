@@ -1,4 +1,4 @@
-"""What a script does with an experiment that is there, in whichever place: delete, restore, move, tag, annotate it."""
+"""What a script does with an experiment that is there, in whichever place: delete, move, tag, stop it, and so on."""
 
 from __future__ import annotations
 
@@ -117,6 +117,25 @@ class Changeable(Guided):
             return changes.read_note(self._session.prefix)
         changes.note(self._session.prefix, text)
         return text or None
+
+    @explained("exp.stop('the loss is NaN'), or exp.stop(cancel=True)")
+    def stop(self, reason: str | None = None, *, cancel: bool = False) -> None:
+        """Ask the run that goes on to stop, wherever it goes on: it reads ``exp.should_stop``, and ends as CANCELLED.
+
+        It learns it within ten seconds. A run that does not look goes on; one that begins later is not meant.
+
+        Args:
+            reason: why, for people.
+            cancel: whether to take that back, as long as the run has not seen it.
+
+        Raises:
+            StopError: no run goes on; or it has seen the request that was to be taken back.
+        """
+        changes, text = _changes(self._session), checked_text("reason", reason)
+        if flag("cancel", cancel):
+            changes.cancel_stop(self._session.prefix)
+        else:
+            changes.stop(self._session.prefix, text)
 
     def _opened(self, prefix: str) -> Self:
         """Return the experiment of this name in the same place, opened for reading."""

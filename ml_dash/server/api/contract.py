@@ -449,6 +449,16 @@ NOTE = _writing(
     caller=Caller.PERSON,
     body=shapes.NewNote,
 )
+STOP = _writing(
+    "POST",
+    "stop",
+    "Ask the newest attempt of an experiment to stop, or take that back as long as it has not seen it. What its "
+    "processes do about it is theirs: a run that does not look goes on.",
+    shapes.Experiment,
+    409,
+    caller=Caller.PERSON,
+    body=shapes.NewStop,
+)
 TRASH = Route(
     "GET",
     f"{API}/trash",
@@ -458,7 +468,7 @@ TRASH = Route(
 )
 HISTORY = _reading(
     "history",
-    "List who has deleted, restored, moved, tagged or annotated an experiment, the newest first.",
+    "List who has deleted, restored, moved, tagged, annotated or stopped an experiment, the newest first.",
     shapes.History,
     ListHistory,
 )

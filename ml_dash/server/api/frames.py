@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET, convert
+
 from ml_dash.protocol import FRAMES, WRITER_PATTERN, ErrorCode
 from ml_dash.server.api import contract
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import PRINCIPAL, require
 from ml_dash.server.http.bodies import answer, encoded_answer, read_body
 from ml_dash.server.http.query_args import invalid, sent_ns
-from ml_dash.shapes import Watermark
+from ml_dash.shapes import AskedStop, Watermark
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -55,8 +57,9 @@ def frame_routes(bind: Binder, store: Store, memory: Memory) -> list[web.RouteDe
                     error.details["watermark"] = known
                 raise
             store.telemetry.body_bytes.inc(len(body))
-            watermark = await store.ingest.submit(experiment_id, writer, body, sent_ns(request), budget.cover)
-        return answer(request, Watermark(watermark=watermark))
+            taken = await store.ingest.submit(experiment_id, writer, body, sent_ns(request), budget.cover)
+        stop = UNSET if taken.stop is None else convert(taken.stop, AskedStop)
+        return answer(request, Watermark(watermark=taken.watermark, stop=stop))
 
     async def writers(request: web.Request, found: Found, asked: contract.WritersPage) -> web.Response:
         body = await store.query(_watermarks, store, bind.page(request), found.id, asked)

@@ -1,4 +1,4 @@
-"""What people do with experiments, in any library: delete, restore, move, tag, write notes; and what was done."""
+"""What people do with experiments, in any library: delete, restore, move, tag, annotate, stop; and what was done."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ml_dash.server.http.routing import Binder
     from ml_dash.server.rows.library import Library, LibraryVerbs
     from ml_dash.server.store import Store
-    from ml_dash.shapes import MoveTo, NewNote, NewTags, RestoreTo
+    from ml_dash.shapes import MoveTo, NewNote, NewStop, NewTags, RestoreTo
 
 
 def naming_routes(bind: Binder, library: Library, verbs: LibraryVerbs) -> list[web.RouteDef]:
@@ -51,7 +51,7 @@ def naming_routes(bind: Binder, library: Library, verbs: LibraryVerbs) -> list[w
 
 
 def noting_routes(bind: Binder, verbs: LibraryVerbs) -> list[web.RouteDef]:
-    """Return the routes that say something of an experiment."""
+    """Return the routes that say something of an experiment, or to its runs."""
 
     async def tag(request: web.Request, it: Found, given: NewTags) -> web.Response:
         who = principal(request)
@@ -61,7 +61,11 @@ def noting_routes(bind: Binder, verbs: LibraryVerbs) -> list[web.RouteDef]:
         who = principal(request)
         return await _done(verbs, request, lambda: verbs.note(it.id, who, given.note))
 
-    return [bind(contract.TAG, tag), bind(contract.NOTE, note)]
+    async def stop(request: web.Request, it: Found, given: NewStop) -> web.Response:
+        who = principal(request)
+        return await _done(verbs, request, lambda: verbs.stop(it.id, who, given.reason, cancel=given.cancel))
+
+    return [bind(contract.TAG, tag), bind(contract.NOTE, note), bind(contract.STOP, stop)]
 
 
 def trash_routes(bind: Binder, library: Library, verbs: LibraryVerbs) -> list[web.RouteDef]:

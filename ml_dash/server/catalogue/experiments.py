@@ -17,6 +17,7 @@ from ml_dash.server.catalogue.changes import Seen, change_mark, parse_seen, seen
 from ml_dash.server.catalogue.moving import meant
 from ml_dash.server.catalogue.records import STALE, Found, exists, gone, no_such_experiment, time_or_none
 from ml_dash.server.catalogue.run_status import open_runs
+from ml_dash.server.catalogue.stopping import read_stops, stop_of
 from ml_dash.server.catalogue.succession import succeed
 from ml_dash.server.db.batches import batches, size_of
 from ml_dash.server.db.tables import EXPERIMENTS, FORMER_PREFIXES, FRAME_CHECKS, SERIES, TAGS, WRITERS
@@ -253,6 +254,7 @@ class Experiments:
             watermarks, cursor = _told(writing, _WRITERS_TOLD)
             return {
                 **record,
+                "stop": record["stop"] and read_stops(connection, [experiment_id])[experiment_id],
                 "created": deleted,
                 "watermarks": watermarks,
                 "watermarksCursor": cursor,
@@ -466,6 +468,7 @@ def _as_record(row: Row[Any], run: dict[str, Any] | None) -> dict[str, Any]:
         "rows": row.metric_rows,
         "entries": row.rows,
         "attempts": row.attempts,
+        "stop": stop_of(row),
         "deletedAt": time_or_none(row.deleted_ns),
     }
 

@@ -24,6 +24,7 @@ from ml_dash.query.attempts import Opening, Openings, attempts_of, turn_of
 from ml_dash.query.runs import RunInfo, WriterRuns, last_activity, standing
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.series import Kind
+from ml_dash.server.catalogue.stopping import follow_attempt
 from ml_dash.server.db.database import upsert
 from ml_dash.server.db.tables import EXPERIMENTS, OPENINGS, SERIES, WRITERS
 
@@ -172,10 +173,14 @@ class RunNews:
             .order_by(func.min(OPENINGS.c.order_ns).desc(), OPENINGS.c.attempt.desc())
         ).all()
         newest = attempts[0].attempt
-        before = connection.execute(
-            select(EXPERIMENTS.c.newest_attempt).where(EXPERIMENTS.c.id == self._id)
-        ).scalar_one()
-        self._count_open(newest, writers if before == newest else None)
+        known = connection.execute(
+            select(EXPERIMENTS.c.newest_attempt, EXPERIMENTS.c.stop_attempt).where(
+                EXPERIMENTS.c.id == self._id
+            )
+        ).one()
+        self._count_open(newest, writers if known.newest_attempt == newest else None)
+        asked = known.stop_attempt
+        stop = {} if asked is None else follow_attempt(connection, self._id, asked)
         # by writer where times are equal: the answer must not depend on the order in which rows came
         decides = connection.execute(
             select(OPENINGS.c.time_ns, OPENINGS.c.row)
@@ -200,6 +205,7 @@ class RunNews:
                 attempts=len(attempts),
                 newest_attempt=newest,
                 resumed=resumed,
+                **stop,
             )
         )
 

@@ -1,4 +1,4 @@
-"""What people do with experiments at a server: delete, restore, move, tag, and write notes.
+"""What people do with experiments at a server: delete, restore, move, tag, write notes, and ask their runs to stop.
 
 To delete is to put into the trash: lists have it no more, its runs are told (410), and it can be restored with all its
 rows until these are removed for good (see `ml_dash.server.ingest.purging`). Each of these is one transaction that has
@@ -27,10 +27,12 @@ from ml_dash.server.catalogue.records import (
     time_or_none,
 )
 from ml_dash.server.catalogue.run_status import open_runs
+from ml_dash.server.catalogue.stopping import NOT_ASKED, names_of, stop_of
 from ml_dash.server.db.tables import AUDIT, EXPERIMENTS
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.cursors import invalid_cursor, read_cursor, write_cursor
 from ml_dash.server.http.query_args import invalid
+from ml_dash.status import RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -174,6 +176,45 @@ class Verbs:
             if (row.note or "") != text:
                 self._change(connection, row, now, note=text or None)
                 write_down(connection, experiment_id, who, "note", {"characters": len(text)}, now)
+            return self._experiments.stored(connection, experiment_id)
+
+    def stop(self, experiment_id: str, who: Principal, reason: str | None, *, cancel: bool) -> dict[str, Any]:
+        """Ask the newest attempt to stop, or take that back as long as it has not seen it; return the record.
+
+        Raises:
+            ApiError: 409: no run goes on; or it has seen the request that was to be taken back.
+        """
+        now = self._clock.time_ns()
+        with self._database.write() as connection:
+            row = self._living(connection, experiment_id)
+            record = self._experiments.stored(connection, experiment_id)
+            asked = stop_of(row)
+            if cancel:
+                if asked and asked["seenAt"]:
+                    raise ApiError(
+                        409,
+                        ErrorCode.NOT_STOPPED,
+                        f"the run of {row.prefix!r} has seen at {asked['seenAt']} that it is asked to stop: "
+                        "that is not taken back",
+                    )
+                if asked:
+                    self._change(connection, row, now, **NOT_ASKED)
+                    write_down(connection, experiment_id, who, "stop", {"cancel": True}, now)
+            elif record["status"] != RunStatus.RUNNING:
+                raise ApiError(
+                    409, ErrorCode.NOT_STOPPED, f"no run of {row.prefix!r} goes on: there is nothing to stop"
+                )
+            elif asked is None:
+                values = {
+                    "stop_ns": now,
+                    "stop_by": who.name,
+                    "stop_reason": reason or None,
+                    "stop_attempt": row.newest_attempt,
+                    "stop_names": names_of(connection, experiment_id, row.newest_attempt),
+                    "stop_seen_ns": None,
+                }
+                self._change(connection, row, now, **values)
+                write_down(connection, experiment_id, who, "stop", {"reason": reason or None}, now)
             return self._experiments.stored(connection, experiment_id)
 
     def trash(

@@ -24,7 +24,7 @@ Of experiments and their rows; all of these begin with the experiment, so that a
 ``former_prefixes``
     What moved experiments were called before: by that name, their writers find them, see `catalogue.moving`.
 ``audit``
-    Who has deleted, restored, moved, tagged or annotated an experiment, and when.
+    Who has deleted, restored, moved, tagged, annotated or stopped an experiment, and when.
 ``files``
     What the FILE rows of each id amount to. One whose own row has not come yet (an update came first) has no time.
 ``params``, ``metric_fields``, ``names``
@@ -218,6 +218,13 @@ EXPERIMENTS = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     *_optional(BigInteger, "newest_attempt"),
     Column("resumed", Boolean, nullable=False, server_default=false()),
+    # the last request to stop: when, by whom and why; to which attempt, which may not be the newest any more, and what
+    # its start rows call it; and when one of its processes saw that. See `ml_dash.server.catalogue.stopping`
+    *_optional(BigInteger, "stop_ns"),
+    *_optional(AnyText, "stop_by", "stop_reason"),
+    *_optional(BigInteger, "stop_attempt"),
+    *_optional(Packed, "stop_names"),
+    *_optional(BigInteger, "stop_seen_ns"),
     # by which transaction anything here was last written, see `ml_dash.server.catalogue.changes`
     Column("changed", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("prefix"),

@@ -9,6 +9,7 @@ from ml_dash.server.catalogue.first_runs import FirstRuns, store_first_runs
 from ml_dash.server.catalogue.kept import Kept
 from ml_dash.server.catalogue.records import gone, no_such_experiment
 from ml_dash.server.catalogue.run_status import RunNews
+from ml_dash.server.catalogue.stopping import asked_stop, note_seen, read_stops, seen_in
 from ml_dash.server.db.tables import BLOCKS, FRAME_CHECKS, OBJECTS, SPANS
 from ml_dash.server.ingest.file_rows import FileRows, store_files
 from ml_dash.server.ingest.known import KnownSummaries
@@ -30,7 +31,7 @@ from ml_dash.server.ingest.state import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -47,11 +48,13 @@ class Appended(NamedTuple):
         tail: The writer's watermark, and the checksums of its last frames.
         stored: Whether the frames were stored; False if they did not follow the watermark that was found.
         hot: By the number of each series that was added to, how many rows it now has in small blocks.
+        stop: That the newest attempt is asked to stop, as its runs are told of it; None where it is not.
     """
 
     tail: CheckTail
     stored: bool
     hot: dict[int, int]
+    stop: dict[str, Any] | None = None
 
 
 def append(
@@ -87,6 +90,7 @@ class _Batch:
         self._runs: dict[str, RunNews | FirstRuns] = {}
         self._spans = Spans(connection)
         self._files: FileRows = {}
+        self._seen: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
 
     def run(self) -> list[Appended | ApiError]:
         self._known.begin()
@@ -102,7 +106,21 @@ class _Batch:
             for at, request, outcome in accepted:
                 outcomes[at] = outcome._replace(hot=self._place(request))
             self._write()
+            self._tell_stops(outcomes)
         return outcomes
+
+    def _tell_stops(self, outcomes: list[Appended | ApiError]) -> None:
+        """Tell those whose experiment is asked to stop."""
+        stops = {
+            experiment_id: asked_stop(each)
+            for experiment_id, each in self._experiments.items()
+            if each.stop_ns is not None and experiment_id not in self._runs
+        }
+        # what has come may have begun another attempt
+        stops |= read_stops(self._connection, self._runs)
+        for at, (request, outcome) in enumerate(zip(self._requests, outcomes, strict=True)):
+            if isinstance(outcome, Appended) and (stop := stops.get(request.experiment_id)):
+                outcomes[at] = outcome._replace(stop=stop)
 
     def _judge(self, request: NewRows) -> Appended | ApiError:
         # does the request follow its writer's watermark? then move it
@@ -199,6 +217,8 @@ class _Batch:
             news.activity_ns = _later(news.activity_ns, min(request.last_ns, self._now_ns))
         for time_ns, _ in request.run_rows:
             writer.run_ns = _later(writer.run_ns, time_ns)
+        if seen := seen_in(request.run_rows):
+            self._seen.setdefault(request.experiment_id, []).extend(seen)
         age_ns = request.age_ns
         if age_ns is not None:
             writer.alive_ns = _later(writer.alive_ns, self._now_ns - age_ns)
@@ -238,6 +258,8 @@ class _Batch:
         for _, runs in sorted(self._runs.items()):
             if isinstance(runs, RunNews):
                 runs.store()
+        for experiment_id, seen in sorted(self._seen.items()):
+            note_seen(connection, experiment_id, seen)
         if self._files:
             store_files(connection, self._files, self._now_ns)
 

@@ -13,12 +13,13 @@ more with what is known by then.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sqlalchemy import select
 
 from ml_dash.protocol import ErrorCode
 from ml_dash.server.catalogue.records import gone, no_such_experiment
+from ml_dash.server.catalogue.stopping import STOP_COLUMNS, asked_stop
 from ml_dash.server.db.tables import EXPERIMENTS, WRITERS
 from ml_dash.server.errors import ApiError, busy
 from ml_dash.server.ingest.append import Appended
@@ -37,6 +38,19 @@ if TYPE_CHECKING:
     from ml_dash.server.catalogue.records import Introduction
 
 _T = TypeVar("_T")
+
+
+class Taken(NamedTuple):
+    """What became of a request with frames: the writer's watermark, and that its run is asked to stop, if it is."""
+
+    watermark: int
+    stop: dict[str, Any] | None
+
+
+class _Known(NamedTuple):
+    tail: CheckTail
+    stop: dict[str, Any] | None
+
 
 # they wait for the object store more than they compute, so there are more of them than a small machine has cores
 _THREADS = 8
@@ -96,13 +110,11 @@ class Ingest:
         body: bytes | bytearray,
         sent_ns: int | None = None,
         cover: Callable[[int], None] = lambda _: None,
-    ) -> int:
+    ) -> Taken:
         """Store the frames of a request's body, durably; `sent_ns` is the sender's time, where it says it.
 
-        Before they are decoded, `cover` is called on the loop with the bytes that they will take; it may raise.
-
-        Returns:
-            The writer's watermark.
+        Before they are decoded, `cover` is called on the loop with the bytes that they will take; it may raise. A body
+        without any asks how far the writer has come, and whether its run is to stop.
 
         Raises:
             ApiError: The body has a frame that cannot be stored. Those before it are.
@@ -112,10 +124,10 @@ class Ingest:
             weights = await self._threads.run(weigh_frames, body)
             cover(len(body) + sum(filter(None, weights)))
         parsed = await self._off_loop(body, parse_frames, body, weights)
-        tail = await self._store(experiment_id, writer, body, parsed, sent_ns)
+        tail, stop = await self._store(experiment_id, writer, body, parsed, sent_ns)
         if parsed.problem is not None:
             raise _as_error(parsed.problem, tail.watermark)
-        return tail.watermark
+        return Taken(tail.watermark, stop)
 
     async def _store(
         self,
@@ -124,24 +136,24 @@ class Ingest:
         body: bytes | bytearray,
         parsed: ParsedFrames,
         sent_ns: int | None,
-    ) -> CheckTail:
+    ) -> _Known:
         frames = parsed.frames
         if not frames:
-            return await self._threads.run(self._read_tail, experiment_id, writer)
+            return await self._threads.run(self._read, experiment_id, writer)
         first = frames[0].seq
         plan = partial(self._plan, experiment_id, writer, body, frames, sent_ns)
         # one round nearly always; another each time that somebody else stored frames of this writer in between
         for _ in range(_ROUNDS):
             tail = self.commits.tail_of(experiment_id, writer)
             if tail is None or tail.watermark + 1 != first:
-                tail = await self._threads.run(self._read_tail, experiment_id, writer)
+                tail = (await self._threads.run(self._read, experiment_id, writer)).tail
             if tail.watermark + 1 == first:
                 rows = await self._off_loop(body, plan, tail)
             else:
                 # to compare frames that came before may take a look into the database: never on the loop
                 rows = await self._threads.run(plan, tail)
             if rows is None:
-                return tail
+                return await self._threads.run(self._read, experiment_id, writer)
             try:
                 result, in_doubt = await self.commits.commit(rows)
             except ApiError:
@@ -149,7 +161,7 @@ class Ingest:
                 await self._discard(rows)
                 raise
             if isinstance(result, Appended) and result.stored:
-                return result.tail
+                return _Known(result.tail, result.stop)
             if not in_doubt:
                 await self._discard(rows)
             if isinstance(result, ApiError):
@@ -162,10 +174,10 @@ class Ingest:
             return function(*args)
         return await self._threads.run(function, *args)
 
-    def _read_tail(self, experiment_id: str, writer: str) -> CheckTail:
+    def _read(self, experiment_id: str, writer: str) -> _Known:
         with self._backend.database.read() as connection:
             experiment = connection.execute(
-                select(EXPERIMENTS.c.prefix, EXPERIMENTS.c.deleted_ns).where(
+                select(EXPERIMENTS.c.prefix, EXPERIMENTS.c.deleted_ns, *STOP_COLUMNS).where(
                     EXPERIMENTS.c.id == experiment_id
                 )
             ).one_or_none()
@@ -178,7 +190,8 @@ class Ingest:
                     WRITERS.c.experiment_id == experiment_id, WRITERS.c.writer == writer
                 )
             ).one_or_none()
-        return NO_FRAMES if row is None else CheckTail(row.watermark, bytes(row.checks))
+        tail = NO_FRAMES if row is None else CheckTail(row.watermark, bytes(row.checks))
+        return _Known(tail, asked_stop(experiment))
 
     def _plan(
         self,

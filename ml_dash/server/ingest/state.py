@@ -20,6 +20,7 @@ from sqlalchemy import bindparam, case, func, insert, select, update
 from ml_dash.series import Kind
 from ml_dash.server.catalogue.changes import change_mark
 from ml_dash.server.catalogue.kept import MERGED_BYTES, Kept, unpack
+from ml_dash.server.catalogue.stopping import STOP_COLUMNS
 from ml_dash.server.db.tables import EXPERIMENTS, FRAME_CHECKS, SERIES, WRITERS
 from ml_dash.server.ingest.spans import Owner
 
@@ -331,7 +332,7 @@ _LOCK_EXPERIMENTS = (
         EXPERIMENTS.c.alive_ns,
         EXPERIMENTS.c.resumed,
         EXPERIMENTS.c.changed,
-        EXPERIMENTS.c.newest_attempt,
+        *STOP_COLUMNS,
     )
     .where(EXPERIMENTS.c.id.in_(_IDS))
     .order_by(EXPERIMENTS.c.id)  # everybody locks in the same order: else two could wait for each other

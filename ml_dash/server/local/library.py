@@ -170,11 +170,12 @@ class LocalLibrary:
         record = self._existing(experiment_id).record
         if not record.is_read:
             record = read_now(self._index.located(path), self.view(experiment_id), self._stale_after)
-        return shown(record)
+        return shown(record, self._index.directory_of(path))
 
     def brief(self, experiment_id: str) -> dict[str, Any]:
         """See `Library.brief`."""
-        return _brief(shown(self._existing(experiment_id).record))
+        known = self._existing(experiment_id)
+        return _brief(shown(known.record, self._index.directory_of(known.path)))
 
     def listing(
         self,
@@ -202,7 +203,7 @@ class LocalLibrary:
                 found.add("(e.created_ns, e.uid) < (:created, :uid)", created=behind[0], uid=behind[1])
             ahead = [each for each in gone if behind is None or each[:2] < behind]
             # one more than asked for says whether there are more
-            rows = heapq.merge(_rows(store, found, limit + 1), ahead, key=itemgetter(0, 1), reverse=True)
+            rows = heapq.merge(self._rows(store, found, limit + 1), ahead, key=itemgetter(0, 1), reverse=True)
             return _Page(list(islice(rows, limit + 1)), total + len(gone), _as_of(store))
 
         page = self._index.ask(ask, seconds=_ONE_SECONDS)
@@ -267,7 +268,9 @@ class LocalLibrary:
             taken = 0
             for id_, *_ in found[:limit]:
                 record = store.record(id_, "")
-                if record is not None and not take({**_brief(shown(record)), **question.shown(id_)}):
+                if record is None:
+                    continue
+                if not take({**_brief(self._shown(store, id_, record)), **question.shown(id_)}):
                     break
                 taken += 1
             has_more = len(found) > taken
@@ -280,6 +283,21 @@ class LocalLibrary:
             }
 
         return self._index.ask(ask, seconds=_ONE_SECONDS)
+
+    def _shown(self, store: Store, id_: int, record: Record) -> dict[str, Any]:
+        (path,) = store.connection.execute("SELECT path FROM experiments WHERE id = ?", (id_,)).fetchone()
+        return shown(record, self._index.directory_of(os.fsdecode(path)))
+
+    def _rows(self, store: Store, found: Conditions, limit: int) -> Iterator[_Listed]:
+        rows = store.connection.execute(
+            "SELECT e.created_ns, e.uid, d.record, e.id FROM experiments e JOIN details d ON d.id = e.id"  # noqa: S608
+            f" WHERE {found.where} ORDER BY e.created_ns DESC, e.uid DESC LIMIT {limit}",
+            found.values,
+        )
+        return (
+            _Listed(created_ns, uid, self._shown(store, id_, Record.from_bytes(record, "")))
+            for created_ns, uid, record, id_ in rows
+        )
 
     def _matching(self, where: ExperimentFilter, since: int | None) -> Conditions:
         found = matching(where)
@@ -314,17 +332,6 @@ class LocalLibrary:
         if found is None:
             raise no_such_experiment(experiment_id)
         return found
-
-
-def _rows(store: Store, found: Conditions, limit: int) -> Iterator[_Listed]:
-    rows = store.connection.execute(
-        "SELECT e.created_ns, e.uid, d.record FROM experiments e JOIN details d ON d.id = e.id"  # noqa: S608
-        f" WHERE {found.where} ORDER BY e.created_ns DESC, e.uid DESC LIMIT {limit}",
-        found.values,
-    )
-    return (
-        _Listed(created_ns, uid, shown(Record.from_bytes(record, ""))) for created_ns, uid, record in rows
-    )
 
 
 def _gone(store: Store, since: int) -> list[_Listed]:

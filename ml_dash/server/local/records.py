@@ -5,25 +5,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import JournalError
+from ml_dash.journal.foreign_disk import ForeignDisk
 from ml_dash.protocol import DESCRIBED
 from ml_dash.query.runs import fold_runs, writer_runs
 from ml_dash.query.times import iso_time
 from ml_dash.series import Kind
 from ml_dash.server.catalogue.records import time_or_none
+from ml_dash.status import RunStatus
 from ml_dash.storage.side_file import NOTE, is_sound
+from ml_dash.storage.stopping import read_stop
 from ml_dash.storage.summaries.records import described
 
 if TYPE_CHECKING:
     from ml_dash.server.local.view import LocalView
+    from ml_dash.storage.stopping import StopRequest
     from ml_dash.storage.summaries.records import Record
     from ml_dash.storage.survey import Located
 
+_STOPPABLE = frozenset({RunStatus.RUNNING, RunStatus.CANCELLED})
 
-def shown(record: Record) -> dict[str, Any]:
-    """Return what is kept of an experiment as answers have it.
+
+def shown(record: Record, directory: str | None = None) -> dict[str, Any]:
+    """Return what is kept of an experiment as answers have it, with what is in its directory now.
 
     What is wrong with its journal is told as the ``problem``.
     """
+    stop = None if directory is None else _stop_in(directory, record)
     created = iso_time(record.created_ns)
     last = time_or_none(record.active_ns)
     return {
@@ -50,9 +57,18 @@ def shown(record: Record) -> dict[str, Any]:
         "rows": record.rows,
         "entries": record.entries,
         "attempts": record.attempts,
+        "stop": None if stop is None else stop.shown(),
         "deletedAt": None,
         "problem": record.problem,
     }
+
+
+def _stop_in(directory: str, record: Record) -> StopRequest | None:
+    """Return the request to stop that is for the newest attempt; None where there is none."""
+    if record.status not in _STOPPABLE:
+        return None  # not even looked for: most have ended
+    stop = read_stop(directory, ForeignDisk(directory))
+    return None if stop is None or set(record.names).isdisjoint(stop.attempts) else stop
 
 
 def read_now(located: Located, view: LocalView, stale_after: float) -> Record:

@@ -22,6 +22,7 @@ from ml_dash.errors import (
     JournalError,
     JournalWriteError,
     MLDashError,
+    StopError,
 )
 from ml_dash.identity import parse_prefix
 from ml_dash.places.changing import NewTags
@@ -52,6 +53,7 @@ _CODES: tuple[tuple[type[MLDashError], int, ErrorCode], ...] = (
     (ExperimentMissingError, 404, ErrorCode.NOT_FOUND),
     (ExperimentExistsError, 409, ErrorCode.EXISTS),
     (ExperimentRunningError, 409, ErrorCode.RUNNING),
+    (StopError, 409, ErrorCode.NOT_STOPPED),
     (InvalidArgumentError, 400, ErrorCode.INVALID),
     (InvalidPrefixError, 400, ErrorCode.INVALID),
     (JournalWriteError, 403, ErrorCode.FORBIDDEN),
@@ -109,6 +111,16 @@ class LocalVerbs:
         """See `LibraryVerbs.note`."""
         with _answered():
             self._changes.note(self._named(experiment_id), text)
+        return self._library.record(experiment_id)
+
+    def stop(self, experiment_id: str, who: Principal, reason: str | None, *, cancel: bool) -> dict[str, Any]:  # noqa: ARG002
+        """See `LibraryVerbs.stop`."""
+        prefix = self._named(experiment_id)
+        with _answered():
+            if cancel:
+                self._changes.cancel_stop(prefix)
+            else:
+                self._changes.stop(prefix, reason)
         return self._library.record(experiment_id)
 
     def trash(

@@ -255,6 +255,13 @@ class LibraryVerbs(Protocol):
     def note(self, experiment_id: str, who: Principal, text: str) -> dict[str, Any]:
         """Replace what is noted of an experiment, or with an empty text take it away; return its record."""
 
+    def stop(self, experiment_id: str, who: Principal, reason: str | None, *, cancel: bool) -> dict[str, Any]:
+        """Ask the newest attempt to stop, or take that back as long as it has not seen it; return the record.
+
+        Raises:
+            ApiError: 409: no run goes on; or it has seen the request that was to be taken back.
+        """
+
     def trash(
         self, take: Take, owners: Collection[str] | None, limit: int, cursor: str | None
     ) -> dict[str, Any]:

@@ -43,6 +43,7 @@ class Record:
         created_ns: When it was started first, or else when its journal was made.
         is_read: Whether its journal was read, and all else is known; before, its side file has said what there is.
         size: Bytes of its journal.
+        names: What start rows call its newest attempt.
         metrics: How many there are.
         entries: Rows of all kinds.
         failure: Why its journal cannot be read at all.
@@ -74,6 +75,7 @@ class Record:
     queue: str | None = None
     recovered: int = 0
     attempts: int = 0
+    names: list[str] = field(default_factory=list)
     rows: int = 0
     entries: int = 0
     metrics: int = 0
@@ -125,6 +127,7 @@ class Record:
         self.started_ns, self.ended_ns, self.active_ns = run.started_at, run.ended_at, run.last_activity
         self.host, self.pid, self.error = run.host, run.pid, run.error
         self.queue, self.recovered, self.attempts = run.queue, run.recovered, run.attempts
+        self.names = list(run.names)
 
     def take(self, found: Digest, run: RunInfo, odd: list[Damage]) -> None:
         """Take over what its journal says."""

@@ -262,7 +262,6 @@ MISTAKES: dict[str, Mistake] = {
         lambda exp: exp["loss"], InvalidCallError, "exp['loss']", "exp.metrics('train').log("
     ),
     "exp.track": wrong(lambda exp: exp.track(0.5, name="loss"), UnknownNameError, "'track'", LOSS),
-    "exp.stop()": wrong(lambda exp: exp.stop(), UnknownNameError, "'stop'", "exp.run.complete()"),
     # --- guesses
     "exp.start()": wrong(lambda exp: exp.start(), UnknownNameError, "'start'", "exp.run.start()"),
     "exp.complete()": wrong(lambda exp: exp.complete(), UnknownNameError, "'complete'", "exp.run.complete()"),

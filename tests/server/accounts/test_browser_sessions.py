@@ -195,6 +195,7 @@ async def test_a_session_changes_what_its_token_may_write(
     verbs: list[tuple[str, str, Any]] = [
         ("POST", "/tags", {"add": ["x"]}),
         ("PUT", "/note", {"note": "x"}),
+        ("POST", "/stop", {"cancel": True}),
         ("POST", "/move", {"to": "alice/p/other"}),
         ("DELETE", "", None),
         ("POST", "/restore", {}),

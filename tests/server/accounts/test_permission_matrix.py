@@ -176,6 +176,8 @@ MATRIX: dict[tuple[str, str], Asked] = {
     ("POST", f"{EXPERIMENT}/move"): Asked(Rule.write, json={"to": f"{PREFIX}-moved"}),
     ("POST", f"{EXPERIMENT}/tags"): Asked(Rule.write, json={"add": ["t"]}),
     ("PUT", f"{EXPERIMENT}/note"): Asked(Rule.write, json={"note": "hm"}),
+    # of one that nobody has asked, which changes nothing
+    ("POST", f"{EXPERIMENT}/stop"): Asked(Rule.write, json={"cancel": True}),
     ("GET", f"{EXPERIMENT}/history"): Asked(Rule.read),
     ("GET", f"{API}/trash"): Asked(Rule.any_token),
     ("PUT", f"{API}/bodies/{{checksum}}"): Asked(Rule.any_writer, query={"offset": "0"}, data=CONTENT),

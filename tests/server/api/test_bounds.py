@@ -71,6 +71,7 @@ BOUNDED_OTHERWISE = {
     "POST /experiments/{id}/move",
     "POST /experiments/{id}/tags",
     "PUT /experiments/{id}/note",
+    "POST /experiments/{id}/stop",
     "GET /experiments/{id}/files/{file}",
     # as many as were asked for, each of bounded size
     "GET /experiments/{id}/metrics/series",
