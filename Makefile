@@ -23,7 +23,7 @@ BUILT := ml_dash/server/dashboard/dist/index.html
 # the sources, without what npm and the build put beside them
 SOURCES := $(shell find $(PAGES)/src -type f) $(addprefix $(PAGES)/,index.html package.json package-lock.json tsconfig.json vite.config.ts)
 
-.PHONY: audit bench bench-compare bench-setup coverage dashboard demo docs format integrations lint setup sweep test test-all test-dashboard types
+.PHONY: audit bench bench-compare bench-setup coverage dashboard demo docs format integrations lint pictures setup sweep test test-all test-dashboard types
 
 setup: $(STAMP)
 
@@ -85,6 +85,10 @@ audit: $(STAMP)
 
 docs: $(STAMP)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# The pictures of the pages that the docs show, of a sweep that is trained for them: two minutes.
+pictures: $(STAMP) $(CHROMIUM) $(BUILT)
+	$(BIN)/python tools/pictures.py $(ARGS)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/hot_path.py $(ARGS)

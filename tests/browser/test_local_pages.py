@@ -20,7 +20,7 @@ from ml_dash import Experiment
 from ml_dash.series import Kind
 from tests.browser.training import SCRIPT, train
 from tests.browser.ui import Ui
-from tests.browser.window import Window, keep
+from tests.browser.window import Window
 
 MESSAGES = 1_400_000
 """More than fit into the height that a browser gives any element."""
@@ -257,7 +257,6 @@ def test_texts_of_terminals_look_as_they_do_there(open_window: Callable[..., Win
             ]
         )
         expect(messages.first.locator(".terminal-red.terminal-bold")).to_have_text("loss is NaN")
-        keep(page, "terminal")
         messages.first.click()
         expect(page.locator(".log-whole .terminal-red")).to_have_text("loss is NaN")
         page.get_by_role("tab", name="Overview").click()
@@ -359,7 +358,6 @@ def test_what_surrounded_a_run_and_what_it_printed(
         expect(code.locator(".diff-removed")).to_have_text("-lr = 1")
         expect(code).to_contain_text("The rest was too long.")
         assert page.evaluate("window.hacked") is None
-        keep(page, "environment")
     finally:
         assert ui.stop() == 0
 
@@ -406,6 +404,5 @@ def test_media_of_all_kinds_follow_one_slider(open_window: Callable[..., Window]
         page.get_by_label("Find media").fill("late")
         expect(page.get_by_role("status")).to_have_text("1 of 6")
         assert page.evaluate("window.hacked") is None
-        keep(page, "media")
     finally:
         assert ui.stop() == 0

@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 from ml_dash import Experiment
 from ml_dash.server.runner import EmbeddedServer
 from tests.browser.ui import Ui
-from tests.browser.window import Window, keep, sign_in
+from tests.browser.window import Window, sign_in
 from tests.support.project import PROJECT
 from tests.support.seen import TOKEN
 
@@ -72,7 +72,6 @@ def test_what_is_changed_is_kept_and_can_be_taken_back(sweep: EmbeddedServer, wi
     page.keyboard.press("Control+Enter")
     note = page.get_by_role("region", name="Note")
     expect(note.locator("strong")).to_have_text("warmup")
-    keep(page, "overview")
 
     page.get_by_text("Change", exact=True).click()
     page.get_by_role("button", name="Rename or move…").click()
@@ -144,7 +143,6 @@ def test_runs_are_held_against_a_baseline(sweep: EmbeddedServer, window: Window)
     expect(table.get_by_role("row", name=re.compile("^seed"))).to_contain_text("3")
     page.reload()
     expect(table.get_by_role("radio").nth(1)).to_be_checked()
-    keep(page, "differences")
 
 
 @pytest.mark.slow

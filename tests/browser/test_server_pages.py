@@ -14,7 +14,7 @@ from docs.examples.digits_network import Config
 from ml_dash import Experiment
 from ml_dash.server.runner import EmbeddedServer
 from tests.browser.training import README, SCRIPT, hostile, train, training
-from tests.browser.window import Window, keep, sign_in
+from tests.browser.window import Window, sign_in
 from tests.support.project import PROJECT
 from tests.support.seen import TOKEN
 from tests.support.serving import TESTER
@@ -137,7 +137,6 @@ def test_an_experiment_shows_its_charts_and_comes_closer(trained: EmbeddedServer
     page.goto(f"{trained.url}/experiments/alice/vision/digits/lr-0.08")
     loss = page.locator('figure[data-chart="train/loss"]')
     expect(loss.locator("canvas")).to_be_visible()
-    keep(page, "charts")
     plot = loss.locator(".u-over")
     plot.scroll_into_view_if_needed()
     box = plot.bounding_box()
@@ -233,7 +232,6 @@ def test_the_other_tabs_show_what_was_logged(trained: EmbeddedServer, page: Page
     with page.expect_download() as saved:
         page.get_by_role("link", name="Download").click()
     assert saved.value.suggested_filename == "weights.mp4"
-    keep(page, "files")
     page.get_by_role("tab", name="Tracks").click()
     expect(page.get_by_text("This experiment has no tracks.")).to_be_visible()
 
@@ -362,9 +360,6 @@ def test_the_pages_can_be_used_by_everybody(
         if each["impact"] in {"serious", "critical"}
     ]
     assert serious == []
-    keep(
-        page, f"{path.strip('/').split('/')[0].split('?')[0] or 'list'}-{width}-{'dark' if dark else 'light'}"
-    )
 
 
 @pytest.mark.slow

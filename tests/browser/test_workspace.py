@@ -14,7 +14,7 @@ import ml_dash
 from ml_dash import Experiment
 from ml_dash.server.runner import EmbeddedServer
 from tests.browser.ui import Ui
-from tests.browser.window import Window, keep, sign_in
+from tests.browser.window import Window, sign_in
 
 RUNS, STEPS, MANY = 23, 60, 3000
 SWEEP = "/p/alice/vision/sweep"
@@ -112,7 +112,6 @@ def test_a_sweep_is_overlaid_by_one_click_and_one_question(page: Page) -> None:
     expect(page.locator(".run-row.hovered")).to_have_count(1)
     expect(page.locator(".tip-row.active")).to_have_text(re.compile("^run-"))
     expect(page.locator(".tip-row")).to_have_count(8)
-    keep(page, "workspace")
 
 
 def test_the_run_set_is_sorted_has_the_columns_that_differ_and_is_saved(page: Page) -> None:
@@ -132,7 +131,6 @@ def test_the_run_set_is_sorted_has_the_columns_that_differ_and_is_saved(page: Pa
     assert lines[0] == "name,max(val/accuracy),params.layers,params.lr,params.seed,duration,started,tags"
     assert len(lines) == RUNS + 1
     assert lines[1].startswith("run-00,0.")
-    keep(page, "table")
 
 
 def test_a_filter_is_completed_and_says_where_it_is_wrong(window: Window) -> None:
@@ -201,7 +199,6 @@ def test_runs_are_grouped_with_their_mean_and_opened(page: Page) -> None:
     )
     page.locator(".group-name", has_text="lr=0.1").click()
     expect(plot(page, "val/loss")).to_have_attribute("aria-label", re.compile("run-21: last"))
-    keep(page, "groups")
 
 
 @pytest.mark.slow

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page
 
 from tests.support.seen import TOKEN
@@ -41,9 +39,3 @@ def sign_in(page: Page, url: str, path: str = "/") -> None:
     page.goto(f"{url}{path}")
     page.get_by_label("Token").fill(TOKEN)
     page.get_by_role("button", name="Sign in", exact=True).click()
-
-
-def keep(page: Page, name: str) -> None:
-    """Keep a screenshot for the docs, where the environment says so (``SCREENSHOTS=docs/assets``)."""
-    if directory := os.environ.get("SCREENSHOTS"):
-        page.screenshot(path=f"{directory}/dashboard-{name}.png")

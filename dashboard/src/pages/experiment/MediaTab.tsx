@@ -8,7 +8,7 @@ import type { Experiment, File as FileRow, Files } from "../../api/types";
 import { useLoad, usePoll } from "../../state/poll";
 import { query, setQuery } from "../../state/url";
 import { Empty, SearchField } from "../../ui/basic";
-import { bytes, clean, several, text, whole } from "../../ui/format";
+import { bytes, clean, rounded, several, text, whole } from "../../ui/format";
 import { plain } from "../../ui/terminal";
 import { boxesOf, FOLDER, type Histogram, histogramOf, itemAt, type MediaItem, mediaSeries, stepsOf, tableOf } from "./media";
 import { Preview } from "./Preview";
@@ -17,6 +17,7 @@ const AGAIN = 30_000;
 const FILES_MAX = 5000;
 const SHOWN = 60;
 const ROWS_SHOWN = 100;
+const DIGITS = 5;
 const CONTENT_MAX = 4 * 1024 * 1024;
 const [BARS_WIDTH, BARS_HEIGHT] = [400, 160];
 
@@ -216,6 +217,11 @@ function Bars({ of }: { of: Histogram | null }): JSX.Element {
   );
 }
 
+/** A number of more digits than there is room for: the whole is told by its title. */
+function isLong(cell: unknown): cell is number {
+  return typeof cell === "number" && Number.isFinite(cell) && !Number.isInteger(cell) && text(cell).length > DIGITS + 2;
+}
+
 function Rows({ value }: { value: unknown }): JSX.Element {
   const table = tableOf(value);
   if (!table) return <p class="problem">This is no table.</p>;
@@ -235,7 +241,9 @@ function Rows({ value }: { value: unknown }): JSX.Element {
           {table.rows.slice(0, ROWS_SHOWN).map((row, at) => (
             <tr key={at}>
               {row.map((cell, column) => (
-                <td key={column}>{typeof cell === "string" ? plain(cell) : text(cell)}</td>
+                <td key={column} title={isLong(cell) ? text(cell) : undefined}>
+                  {typeof cell === "string" ? plain(cell) : isLong(cell) ? rounded(cell, DIGITS) : text(cell)}
+                </td>
               ))}
             </tr>
           ))}

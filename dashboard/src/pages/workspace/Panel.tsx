@@ -243,8 +243,8 @@ export function Panel(props: { chart: ChartOf; title: string; height: number }):
           <p class="plot-none">{lines.length ? `No numbers ${range ? "in this range" : "here"}` : "None of the drawn runs has it"}</p>
         )}
         {problem && <p class="plot-none">{problem}</p>}
-        {scene && axisTitle(axis) && <span class={`plot-axis ${axis === chosenX.value ? "" : "other"}`}>{axisTitle(axis)}</span>}
       </div>
+      {scene && axisTitle(axis) && <span class={`plot-axis ${axis === chosenX.value ? "" : "other"}`}>{axisTitle(axis)}</span>}
     </figure>
   );
 }
