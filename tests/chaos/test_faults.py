@@ -240,7 +240,7 @@ def test_an_answer_that_claims_more_than_was_sent_is_not_believed(bench: FaultBe
     bench.check(bench.upload())
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.0, 0.01])
 def test_an_answer_that_drips_is_given_up_after_a_while(bench: FaultBench, seconds: float) -> None:
     bench.proxy.schedule([Drip(0.05 + seconds, 60.0), PASS, Drip(0.05 + seconds, 60.0)])

@@ -261,7 +261,7 @@ def test_ten_thousand_metrics_are_no_trouble(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell closes streams by `>&-`")
-@pytest.mark.sample(8)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", ["ls ROOT", "show EXP", "export EXP", "tail EXP", "verify ROOT", "--version", "--help"]
 )

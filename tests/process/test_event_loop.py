@@ -46,7 +46,7 @@ def test_the_programs_own_event_loops_are_left_alone(scripts: Scripts) -> None:
     assert finished == (0, "1\n", "")
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", ["anyio", "asyncio/__init__"])
 def test_where_what_the_loop_needs_cannot_be_imported_rows_are_written_without_it(
     scripts: Scripts, broken: str

@@ -47,6 +47,7 @@ def test_a_process_that_becomes_another_program_leaves_all_its_rows(scripts: Scr
     assert journal.ends() == []
 
 
+@pytest.mark.slow
 def test_a_script_that_starts_itself_anew_goes_on_where_it_was(scripts: Scripts) -> None:
     """As trainings do that reload their code."""
     finished = scripts.run(

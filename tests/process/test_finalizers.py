@@ -130,7 +130,7 @@ def test_a_finalizer_that_reads_what_cannot_be_read_any_more_is_told_so(
     assert finished == (0, "True\n" * 8, "")
 
 
-@pytest.mark.sample(5)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "call", ["exp.flush()", "exp.params.set(a=i)", "exp.log('x' * 5000)", "exp.metrics('d').log(i=i)"]
 )

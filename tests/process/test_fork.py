@@ -279,6 +279,7 @@ def test_a_child_that_reopens_a_run_ended_long_ago_writes_in_its_own_name(script
     assert journal.ends() == ["COMPLETED"] * 3
 
 
+@pytest.mark.slow
 def test_a_thread_may_fork(scripts: Scripts) -> None:
     """In the child the thread that forked is the main one."""
     finished = scripts.run(

@@ -44,6 +44,7 @@ def test_children_forked_at_once_have_whole_modules_and_a_worker_of_their_own(tm
     assert printed.splitlines() == [str([0] * 30), "True"]
 
 
+@pytest.mark.slow
 def test_a_fork_during_the_import_of_numpy_waits_for_it(tmp_path: Path) -> None:
     """The first large batch imports numpy behind the program's back; a child forked just then has all of it."""
     printed = python(

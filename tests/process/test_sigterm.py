@@ -334,7 +334,7 @@ def test_sigterm_is_taken_where_the_experiment_is_made_in_the_main_thread(script
     assert scripts.journal().ends() == ["CANCELLED"]
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["anyio", "numpy"])
 def test_sigterm_in_the_first_half_second_loses_nothing(scripts: Scripts, module: str) -> None:
     """Nothing can be written before what that takes is imported, and on a slow disk that may take seconds."""

@@ -42,6 +42,7 @@ ENDINGS = {
 }
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_nothing_is_left_in_shared_memory(scripts: Scripts, tmp_path: Path, ending: str) -> None:
     """Neither a slab nor a bell; and all rows are in the journal without anybody who recovers them."""

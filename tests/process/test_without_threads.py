@@ -55,7 +55,7 @@ def another_users() -> Iterator[Path]:
         yield Path(directory)
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the limits are Linux's")
 @pytest.mark.parametrize("limit", [NO_STACK, NO_PROCESSES], ids=["memory", "processes"])
 def test_where_the_machine_refuses_threads_the_callers_write(

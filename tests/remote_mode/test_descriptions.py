@@ -61,7 +61,7 @@ def test_what_a_run_gives_as_empty_is_taken_away(
     assert said(seen) == {**ABOUT, "tags": [], "metadata": {}}
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("with_side_file", [True, False])
 def test_what_a_journal_said_earlier_does_not_replace_what_was_said_since(
     server: EmbeddedServer, seen: Seen, tmp_path: Path, *, with_side_file: bool
@@ -80,7 +80,7 @@ def test_what_a_journal_said_earlier_does_not_replace_what_was_said_since(
     assert said(seen) == {**ABOUT, "readme": "newer", "tags": ["newest"]}
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("with_side_file", [True, False])
 def test_an_offline_journal_that_gives_nothing_takes_nothing_away(
     server: EmbeddedServer, seen: Seen, tmp_path: Path, *, with_side_file: bool
@@ -115,6 +115,7 @@ def test_a_sync_that_has_nothing_to_send_says_nothing_again(
     assert said(seen) == {**ABOUT, "tags": ["newer"]}
 
 
+@pytest.mark.slow
 def test_a_server_that_has_lost_an_experiment_is_told_all_of_it_by_sync(
     server: EmbeddedServer, tmp_path: Path
 ) -> None:

@@ -43,6 +43,7 @@ def remote(server: EmbeddedServer, root: Path, **arguments: object) -> Experimen
     return Experiment(PREFIX, dash_url=server.url, dash_root=root, echo=False, **arguments)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_what_local_runs_logged_is_at_the_server_when_the_first_run_with_one_has_ended(
     server: EmbeddedServer, seen: Seen, root: Path
 ) -> None:
@@ -150,6 +151,7 @@ def test_what_the_process_is_killed_over_is_sent_by_the_next(
     assert seen.values("step") == list(range(FIRST + 1))
 
 
+@pytest.mark.slow
 def test_files_are_remembered_when_the_rows_have_arrived_before_them(
     server: EmbeddedServer, seen: Seen, root: Path
 ) -> None:

@@ -73,6 +73,7 @@ def test_a_server_found_silent_at_the_end_of_a_run_is_not_waited_for_at_exit(tmp
     assert scripts.journal().ends() == ["COMPLETED"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_at_the_end_of_a_run_ends_the_waiting_at_exit_too(tmp_path: Path) -> None:
     """One is enough, and nothing is lost."""
     with server_process(tmp_path / "server") as server:

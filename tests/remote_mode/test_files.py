@@ -231,6 +231,7 @@ def test_markers_tell_the_next_run_which_files_a_restored_server_lacks(
     exp.run.complete()
 
 
+@pytest.mark.slow
 @pytest.mark.crash
 def test_files_of_a_killed_run_are_sent_by_sync(
     server: EmbeddedServer, scripts: Scripts, home: Path, server_down: None
@@ -287,6 +288,7 @@ def test_the_next_run_sends_the_contents_that_a_killed_one_left_though_its_rows_
     assert at_server(server).files("a.txt").read_text() == "killed"
 
 
+@pytest.mark.slow
 def test_a_server_that_has_lost_contents_gets_them_from_sync(server: EmbeddedServer, root: Path) -> None:
     """A backup that was restored, for instance: it is asked what it lacks."""
     with Experiment(PREFIX, dash_url=server.url, dash_root=root).run as exp:

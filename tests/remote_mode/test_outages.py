@@ -132,6 +132,7 @@ def test_flush_does_not_wait_for_a_server_that_start_has_waited_for_in_vain(
     exp.run.complete()
 
 
+@pytest.mark.slow
 def test_flush_waits_for_a_silent_server_no_longer_than_its_timeout(
     settings: pytest.MonkeyPatch, server: EmbeddedServer, root: Path
 ) -> None:

@@ -78,6 +78,7 @@ def test_many_small_frames_go_in_smaller_requests(server: EmbeddedServer, seen: 
     assert seen.values("step") == list(range(40))
 
 
+@pytest.mark.slow
 def test_files_and_metadata_get_through_as_well(server: EmbeddedServer, seen: Seen, tmp_path: Path) -> None:
     metadata: dict[str, Any] = {"vocabulary": [f"word {number}" for number in range(120_000)]}
     contents = bytes(range(256)) * (3 * MEBIBYTE // 256), bytes(range(256)) * (9 * MEBIBYTE // 256)

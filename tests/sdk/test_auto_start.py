@@ -82,6 +82,7 @@ def test_dxp_ends_with_the_process(end: str, exit_status: int, status: str, tmp_
     assert found(tmp_path).metrics("train").read()["total"] == 1000
 
 
+@pytest.mark.slow
 def test_dxp_goes_on_where_the_process_before_stopped(tmp_path: Path) -> None:
     """There is a single one: its rows add up."""
     for _ in range(3):

@@ -181,6 +181,7 @@ def script(place: Path, text: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_captures_for_its_own_runs_alone(tmp_path: Path) -> None:
     script(

@@ -120,7 +120,7 @@ def test_tokens_are_made_beside_a_server_that_runs(tmp_path: Path) -> None:
         server.wait(DEADLINE)
 
 
-@pytest.mark.sample(6)
+@pytest.mark.sample(8)
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

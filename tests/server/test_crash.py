@@ -144,7 +144,7 @@ def test_two_servers_on_one_database_store_each_frame_once(postgres_database: st
         def send(url: str, step: int) -> None:
             own = Client(url, TOKEN)
             barrier.wait()
-            for first in range(1, 121, step):
+            for first in range(1, 61, step):
                 answer = own.send(experiment, *frames(first, step, rows=50))
                 if answer.status != 200:
                     failures.append(answer)
@@ -158,12 +158,12 @@ def test_two_servers_on_one_database_store_each_frame_once(postgres_database: st
         for thread in threads:
             thread.join()
         assert not failures
-        assert client.rows(experiment) == expected(0, 6000)
+        assert client.rows(experiment) == expected(0, 3000)
         other = Client(two.url, TOKEN)
-        assert other.stored(experiment, *frames(121, 1, rows=50)) == 121
-        assert client.stored(experiment, *frames(122, 1, rows=50)) == 122
+        assert other.stored(experiment, *frames(61, 1, rows=50)) == 61
+        assert client.stored(experiment, *frames(62, 1, rows=50)) == 62
         assert other.ask("DELETE", f"/experiments/{experiment}").status == 200
-        assert client.send(experiment, *frames(123, 1, rows=50)).error["code"] == "gone"
+        assert client.send(experiment, *frames(63, 1, rows=50)).error["code"] == "gone"
         client.close()
         other.close()
 

@@ -19,7 +19,9 @@ from sqlalchemy import create_engine, text
 
 from ml_dash.server.db.database import Database
 
-both_databases = pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
+both_databases = pytest.mark.parametrize(
+    "store", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
+)
 """Run a test of accounts on each database; without it they run on SQLite alone."""
 on_postgresql = pytest.mark.parametrize("store", ["postgresql"], indirect=True)
 """Run a test of accounts on PostgreSQL, where several servers may share the tokens."""

@@ -184,6 +184,7 @@ def check_all_once(server: EmbeddedServer) -> None:
         assert [row["data"]["step"] for row in rows["data"]] == list(range(number + 1))
 
 
+@pytest.mark.slow
 def test_many_small_runs_are_there_once_and_told_in_their_order(server: EmbeddedServer, root: Path) -> None:
     done = invoke("sync", root, "--to", server.url)
     assert (done.code, done.err) == (0, "")

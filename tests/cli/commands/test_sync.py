@@ -100,6 +100,7 @@ def test_what_cannot_be_sent_is_said_and_stays(server: EmbeddedServer) -> None:
     assert steps_at(server, "alice/p/exp") == list(range(ROWS))
 
 
+@pytest.mark.slow
 def test_the_outbox_is_empty_when_the_server_has_it_all(server: EmbeddedServer) -> None:
     """Remote mode keeps a journal only until then."""
     log_offline(server.url, "alice/p/remote", root=None)
@@ -114,6 +115,7 @@ def test_the_outbox_is_empty_when_the_server_has_it_all(server: EmbeddedServer) 
     assert steps_at(server, "alice/p/remote") == list(range(ROWS))
 
 
+@pytest.mark.slow
 def test_a_journal_is_indexed_once(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whom it was meant for, what it is called and whose runs have ended, all come of one look at it."""
     log_offline(server.url, "alice/p/remote", root=None)

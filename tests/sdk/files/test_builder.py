@@ -46,7 +46,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]
         yield server
 
 
-@pytest.fixture(params=MODES)
+@pytest.fixture(
+    params=[pytest.param(mode, marks=pytest.mark.slow) if mode == "hybrid" else mode for mode in MODES]
+)
 def mode(request: pytest.FixtureRequest) -> str:
     """Whether there is a journal that is kept, a server, or both."""
     return str(request.param)

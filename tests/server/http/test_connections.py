@@ -51,7 +51,7 @@ def is_closed(connection: socket.socket) -> bool:
         return True
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [b"", b"GET /api/v1/health HTTP/1.1\r\nHo"], ids=["nothing", "half a head"])
 def test_silent_connections_take_nobodys_place(
     first: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -171,6 +171,7 @@ def test_what_would_become_many_times_its_size_is_refused_before_it_does(make: C
     assert peak < len(body) + (64 << 20)
 
 
+@pytest.mark.slow
 def test_many_lists_that_somebody_may_have_logged_are_taken() -> None:
     boxes = [[[1, 2, 3, 4]] * 100] * 3_000
     assert parse_frames(frame(1, objects(TRAIN, [(1, {"boxes": boxes})]))).problem is None

@@ -386,6 +386,7 @@ def test_the_rows_stored_are_the_rows_acknowledged(
     assert in_blocks == counted == 27
 
 
+@pytest.mark.slow
 def test_a_body_over_the_limit_is_refused_as_soon_as_that_is_known(tmp_path: Path) -> None:
     with EmbeddedServer(data=tmp_path, admin_token=TOKEN, request_bytes=100_000) as server:
         client = Client(server.url, TOKEN)
