@@ -89,8 +89,10 @@ class DashCallback(_Base):
 
     @hook
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Log the running metrics, if that is asked for."""
+        """Log the running metrics, if that is asked for; stop the training where its run is asked to."""
         self._batches += 1
+        if self._tracked.should_stop:
+            self.model.stop_training = True
         if self._every is not None and self._batches % self._every == 0 and logs:
             row = {f"batch/{name}": value for name, value in logs.items()}
             # By its own count: `step` is the epoch, by which an attempt is superseded.

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 class DashCallback:
     """Logs the metrics of each iteration, a row for each data set, the parameters, and what features are worth.
 
-    LightGBM says when a training ends only where it ends by its number of rounds. A run that the callback has
-    started ends there, else by `complete`, or with the script. A training with ``init_model=`` goes on in its
-    experiment: iterations of earlier attempts from there on are superseded.
+    A training stops where its run is asked to. LightGBM says when one ends only where it ends by its number of
+    rounds. A run that the callback has started ends there, else by `complete`, or with the script. A training with
+    ``init_model=`` goes on in its experiment: iterations of earlier attempts from there on are superseded.
 
     Args:
         experiment: an `Experiment`, or the prefix of one.
@@ -38,7 +38,7 @@ class DashCallback:
     def __init__(
         self, experiment: Experiment | str | None = None, *, model: bool = False, **arguments: Any
     ) -> None:
-        load_module("lightgbm", "DashCallback", "lightgbm")
+        self._lightgbm = load_module("lightgbm", "DashCallback", "lightgbm")
         self._tracked = Tracked(experiment, arguments)
         self._saves_model = model
 
@@ -51,9 +51,20 @@ class DashCallback:
         """End the run, if it is the callback's."""
         self._tracked.complete()
 
-    @hook
     def __call__(self, env: Any) -> None:
-        """Log an iteration."""
+        """Log an iteration; end the training where its run is asked to stop.
+
+        Raises:
+            EarlyStopException: of LightGBM's: that is how a callback stops.
+        """
+        self._log(env)
+        # of several machines, the others would not stop at this iteration
+        if self._tracked.should_stop and env.params.get("num_machines", 1) in (1, "1"):
+            self._end(env)
+            raise self._lightgbm.callback.EarlyStopException(env.iteration, env.evaluation_result_list or [])
+
+    @hook
+    def _log(self, env: Any) -> None:
         if env.iteration == env.begin_iteration:
             experiment = self._tracked.start(env.begin_iteration or None)
             set_params(experiment, env.params)
@@ -64,6 +75,11 @@ class DashCallback:
             values |= {f"{data}/{metric}-std": each for each in deviation if each is not None}
         log_values(self._tracked.start(), values, env.iteration)
         if env.iteration == env.end_iteration - 1:
+            self._finish(env.model)
+
+    @hook
+    def _end(self, env: Any) -> None:
+        if env.iteration < env.end_iteration - 1:
             self._finish(env.model)
 
     def _finish(self, model: Any) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.integrations.frameworks import base_of, hook
 from ml_dash.integrations.tracked import Tracked, log_values, set_params
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from lightning.pytorch.loggers import Logger as _Base
 
@@ -28,10 +29,11 @@ else:
 class DashLogger(_Base):
     """Logs what a module logs, its hyperparameters and, if asked for, its checkpoints.
 
-    The process of rank zero logs, and no other. A run that the logger has started is FAILED when the training
-    raises, and stays open behind one that does not, for ``test`` and ``predict``, until the script ends or
-    completes it. A training with ``ckpt_path=`` goes on in its experiment: what was logged behind the checkpoint is
-    superseded, see `RunManager.start`.
+    The process of rank zero logs, and no other. A training of one process stops where its run is asked to, at the
+    next row that is logged. A run that the logger has started is FAILED when the training raises, and stays open
+    behind one that does not, for ``test`` and ``predict``, until the script ends or completes it. A training with
+    ``ckpt_path=`` goes on in its experiment: what was logged behind the checkpoint is superseded, see
+    `RunManager.start`.
 
     Args:
         experiment: an `Experiment`, or the prefix of one.
@@ -63,6 +65,11 @@ class DashLogger(_Base):
         self._resume_from: int | None = None
         # Until the first row: by then it is known where a training goes on.
         self._params: dict[str, Any] = {}
+        self._trainer: Callable[[], Any] = _no_trainer
+
+    def __getstate__(self) -> dict[str, Any]:
+        # a reference to what refers to this cannot be copied, and the copy's trainer shows itself
+        return {**self.__dict__, "_trainer": _no_trainer}
 
     @property
     def name(self) -> str | None:
@@ -94,6 +101,10 @@ class DashLogger(_Base):
         """Log a row."""
         if _is_rank_zero():
             log_values(self._opened(), metrics, step)
+            trainer = self._trainer()
+            # others would not stop at this step
+            if trainer is not None and trainer.world_size == 1 and self._tracked.should_stop:
+                trainer.should_stop = True
 
     @hook
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
@@ -110,7 +121,9 @@ class DashLogger(_Base):
     def log_graph(self, model: Any, input_array: Any = None) -> None:
         """Learn where the training begins. It is the first time that the trainer shows itself; no graph is stored."""
         if _is_rank_zero():
-            self._resume_from = _steps_done(getattr(model, "_trainer", None))
+            trainer = getattr(model, "_trainer", None)
+            self._trainer = _no_trainer if trainer is None else weakref.ref(trainer)
+            self._resume_from = _steps_done(trainer)
             self._opened()
 
     @hook
@@ -168,6 +181,10 @@ def _is_rank_zero() -> bool:
         if found is not None:
             return not found.rank_zero_only.rank
     return True
+
+
+def _no_trainer() -> None:
+    """Stand for a trainer that has not shown itself, or is gone."""
 
 
 def _steps_done(trainer: Any) -> int | None:

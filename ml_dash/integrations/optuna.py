@@ -26,9 +26,9 @@ class DashCallback:
 
     It has the trial's parameters, intermediate values and result.
 
-    A trial that was pruned is CANCELLED, with the tag ``pruned`` and the parameter ``optuna.state`` PRUNED; one
-    that has raised is FAILED, with its error. An error that ends the study is seen in objectives that `track`
-    decorates only.
+    A trial whose run is asked to stop is the study's last. A trial that was pruned is CANCELLED, with the tag
+    ``pruned`` and the parameter ``optuna.state`` PRUNED; one that has raised is FAILED, with its error. An error
+    that ends the study is seen in objectives that `track` decorates only.
 
     Args:
         prefix: the folder of the trials' experiments, ``owner/project/path…``.
@@ -100,6 +100,8 @@ class DashCallback:
                 experiment.metrics("objective").define(
                     name, best="max" if direction.name == "MAXIMIZE" else "min"
                 )
+        if experiment.should_stop:
+            study.stop()
         with self._lock:
             self._open.pop(trial.number, None)
         states = self._optuna.trial.TrialState

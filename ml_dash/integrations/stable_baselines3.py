@@ -12,12 +12,14 @@ from ml_dash.sdk.media.pictures import Figure, Image
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from stable_baselines3.common.callbacks import BaseCallback as _Callback
     from stable_baselines3.common.logger import KVWriter as _Base
 
     from ml_dash.sdk.experiment import Experiment
     from ml_dash.sdk.media.value import MediaValue
 else:
     _Base = base_of("stable-baselines3", "stable_baselines3.common.logger:KVWriter")
+    _Callback = base_of("stable-baselines3", "stable_baselines3.common.callbacks:BaseCallback")
 
 
 class DashWriter(_Base):
@@ -70,6 +72,29 @@ class DashWriter(_Base):
     def close(self) -> None:
         """End the run, if it is the writer's."""
         self._tracked.complete()
+
+
+class StopCallback(_Callback):
+    """Ends `learn` where the run is asked to stop.
+
+    Args:
+        writer: the `DashWriter` of the model, or an `Experiment`.
+
+    Raises:
+        MissingExtraError: Stable-Baselines3 is not installed.
+
+    Example:
+        >>> model.learn(100_000, callback=StopCallback(writer))
+    """
+
+    def __init__(self, writer: DashWriter | Experiment) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def _on_step(self) -> bool:
+        written = self._writer
+        experiment = written.experiment if isinstance(written, DashWriter) else written
+        return not experiment.should_stop
 
 
 def _medium(kind: str, value: Any) -> MediaValue:

@@ -87,6 +87,11 @@ class Tracked:
         """Whether the adapter has started the run, and ends it."""
         return self._is_ours
 
+    @property
+    def should_stop(self) -> bool:
+        """Whether the run is asked to stop, see `ml_dash.sdk.run.should_stop`; False where none was made."""
+        return self._experiment is not None and self._experiment.should_stop
+
     def start(self, resume_from: float | None = None) -> Experiment:
         """Return the experiment, with its run open: where it is not, it is started.
 

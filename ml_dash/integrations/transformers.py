@@ -74,6 +74,12 @@ class DashCallback(_Base):
         self._describe(self._tracked.start(resume_from), args, state, model)
 
     @hook
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Stop a training of one process where its run is asked to; others would not stop at this step."""
+        if args.world_size <= 1 and self._tracked.should_stop:
+            control.should_training_stop = True
+
+    @hook
     def on_log(
         self, args: Any, state: Any, control: Any, model: Any = None, logs: Any = None, **kwargs: Any
     ) -> None:

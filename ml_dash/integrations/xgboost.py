@@ -22,9 +22,10 @@ else:
 class DashCallback(_Base):
     """Logs the metrics of each iteration, a row for each data set, the parameters, and what features are worth.
 
-    In a distributed training the process of rank zero logs. A run that the callback has started ends with the
-    training; where that raises, it is FAILED with the script. A training with ``xgb_model=`` goes on in its
-    experiment: iterations of earlier attempts from there on are superseded.
+    A training of one process stops where its run is asked to. In a distributed one the process of rank zero logs. A
+    run that the callback has started ends with the training; where that raises, it is FAILED with the script. A
+    training with ``xgb_model=`` goes on in its experiment: iterations of earlier attempts from there on are
+    superseded.
 
     Args:
         experiment: an `Experiment`, or the prefix of one.
@@ -58,12 +59,12 @@ class DashCallback(_Base):
         return model
 
     def after_iteration(self, model: Any, epoch: int, evals_log: Mapping[str, Any]) -> bool:
-        """Log a row for each data set; never stop the training."""
+        """Log a row for each data set; stop the training, of one process, where its run is asked to."""
         if not _is_first():
             return False
         # Of a training that goes on with a model `epoch` begins anew.
         self._log(_rounds(model) - 1 if hasattr(model, "num_boosted_rounds") else epoch, evals_log)
-        return False
+        return not _is_distributed() and self._tracked.should_stop
 
     def after_training(self, model: Any) -> Any:
         """Log what features are worth, and end the run, if it is the callback's."""
@@ -119,6 +120,12 @@ def _is_first() -> bool:
     """Say whether this is the process that logs: in a distributed training each has a callback."""
     collective = sys.modules.get("xgboost.collective")
     return collective is None or collective.get_rank() == 0
+
+
+def _is_distributed() -> bool:
+    """Say whether other processes take part, which would not stop at this iteration."""
+    collective = sys.modules.get("xgboost.collective")
+    return collective is not None and collective.get_world_size() > 1
 
 
 def _rounds(model: Any) -> int:

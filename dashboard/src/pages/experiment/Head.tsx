@@ -10,6 +10,7 @@ import { duration, whole } from "../../ui/format";
 import { plain } from "../../ui/terminal";
 import { TerminalText } from "../../ui/TerminalText";
 import { Actions } from "./changing/Actions";
+import { stopText } from "./changing/changes";
 import { TagList } from "./changing/TagList";
 import { lasting } from "./lasting";
 
@@ -49,6 +50,7 @@ export function Head(props: { record: Experiment; onChange: (record: Experiment)
         <Fact name="Rows logged">{whole(record.rows)}</Fact>
         {record.host && <Fact name="Host">{record.host}</Fact>}
       </dl>
+      <Stop record={record} />
       {record.error && (
         <pre class="problem error-text">
           <TerminalText text={record.error} />
@@ -56,6 +58,17 @@ export function Head(props: { record: Experiment; onChange: (record: Experiment)
       )}
       {record.problem && <p class="problem">{record.problem}</p>}
     </header>
+  );
+}
+
+/** That it is asked to stop, and what has come of that. */
+function Stop({ record }: { record: Experiment }): JSX.Element | null {
+  const text = stopText(record);
+  if (!text || !record.stop) return null;
+  return (
+    <p class="hint" role="status">
+      {plain(text.asked)} (<Time at={record.stop.at} />); {text.now}.
+    </p>
   );
 }
 

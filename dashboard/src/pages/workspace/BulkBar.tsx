@@ -1,6 +1,6 @@
 /** What can be done with the runs that are ticked. */
 
-import { Archive, Diff, Eye, NotebookPen, Tag, Trash2, X } from "lucide-preact";
+import { Archive, CircleStop, Diff, Eye, NotebookPen, Tag, Trash2, X } from "lucide-preact";
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
@@ -11,7 +11,7 @@ import { Link } from "../../ui/basic";
 import { several } from "../../ui/format";
 import { Popover } from "../../ui/Popover";
 import { plain } from "../../ui/terminal";
-import { archive, discard, type Done, note, tag } from "./bulk";
+import { archive, discard, type Done, note, stop, tag } from "./bulk";
 import { listing, nameIn, nudge } from "./runs";
 import { ticked } from "./selection";
 import { isGrouped } from "./state";
@@ -71,6 +71,7 @@ export function BulkBar(): JSX.Element | null {
 }
 
 function Changes({ runs, act }: { runs: readonly ListedExperiment[]; act: (task: () => Promise<Done>) => Promise<void> }): JSX.Element {
+  const live = runs.filter((run) => run.status === "RUNNING");
   const tags = [...new Set(runs.flatMap((run) => run.tags))].sort();
   return (
     <>
@@ -85,6 +86,11 @@ function Changes({ runs, act }: { runs: readonly ListedExperiment[]; act: (task:
       <Popover label="Note" icon={<NotebookPen />}>
         <Asked label="A note for each, in Markdown" isLong onDone={(text) => act(() => note(runs, text))} />
       </Popover>
+      {live.length > 0 && (
+        <button type="button" class="icon" aria-label="Ask to stop" title="Ask those that go on to stop" onClick={() => void act(() => stop(live))}>
+          <CircleStop />
+        </button>
+      )}
       <button type="button" class="icon" aria-label="Archive" title="Archive: lists leave them out" onClick={() => void act(() => archive(runs))}>
         <Archive />
       </button>

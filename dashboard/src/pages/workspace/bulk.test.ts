@@ -1,6 +1,6 @@
 import { afterEach, expect, test, vi } from "vitest";
 
-import { discard, tag } from "./bulk";
+import { discard, stop, tag } from "./bulk";
 
 const RUNS = [
   { id: "a", prefix: "o/p/a", tags: ["old", "both"] },
@@ -30,6 +30,15 @@ test("one that cannot be deleted stops no other, is told, and is not restored", 
   const back = await done.undo!();
   expect(asked.slice(3)).toEqual(['POST a/restore {"to":null}', 'POST c/restore {"to":null}']);
   expect(back).toEqual({ text: "2 runs are back.", undo: null });
+});
+
+test("runs that are asked to stop are asked no more, but for those that were not", async () => {
+  const asked = answering("b");
+  const done = await stop(RUNS);
+  expect(done.text).toBe("2 runs asked to stop. Not 1 run: o/p/b: a run of it goes on");
+  const back = await done.undo!();
+  expect(asked.slice(3)).toEqual(['POST a/stop {"cancel":true}', 'POST c/stop {"cancel":true}']);
+  expect(back.undo).toBeNull();
 });
 
 test("taking back tags leaves each run what it had before", async () => {

@@ -3,7 +3,7 @@
 import { put } from "../../api/client";
 import type { ListedExperiment } from "../../api/types";
 import { several } from "../../ui/format";
-import { ARCHIVED, changeTags, restore, toTrash } from "../experiment/changing/changes";
+import { ARCHIVED, askToStop, cancelStop, changeTags, restore, toTrash } from "../experiment/changing/changes";
 
 export interface Done {
   text: string;
@@ -64,6 +64,16 @@ export async function discard(runs: readonly Run[]): Promise<Done> {
     return { text: told("are back", back), undo: null };
   };
   return { text: told("in the trash", found), undo: found.done.length ? undo : null };
+}
+
+/** Those that go on; what has ended needs no request, and says so. */
+export async function stop(runs: readonly Run[]): Promise<Done> {
+  const found = await each(runs, (run) => askToStop(run));
+  const undo = async (): Promise<Done> => {
+    const back = await each(found.done, (run) => cancelStop(run));
+    return { text: told("asked to stop no more", back), undo: null };
+  };
+  return { text: told("asked to stop", found), undo: found.done.length ? undo : null };
 }
 
 export async function note(runs: readonly Run[], text: string): Promise<Done> {

@@ -11,7 +11,7 @@ import { Dialog } from "../../../ui/Dialog";
 import { Menu } from "../../../ui/basic";
 import { tell } from "../../../ui/Notice";
 import { plain } from "../../../ui/terminal";
-import { ARCHIVED, changeTags, problemOfName, rename, restore, toTrash } from "./changes";
+import { ARCHIVED, askToStop, cancelStop, changeTags, problemOfName, rename, restore, toTrash } from "./changes";
 
 interface Props {
   record: Experiment;
@@ -29,6 +29,14 @@ export function Actions({ record, onChange }: Props): JSX.Element | null {
     await told(async () => {
       onChange(await changeTags(record, isArchived ? taken : put));
       tell({ text: `${plain(record.name)} is ${isArchived ? "in lists again" : "archived"}.`, undo });
+    });
+  }
+
+  async function stop(): Promise<void> {
+    await told(async () => {
+      onChange(await askToStop(record));
+      const undo = async (): Promise<void> => onChange(await cancelStop(record));
+      tell({ text: `The run of ${plain(record.name)} is asked to stop.`, undo });
     });
   }
 
@@ -58,6 +66,16 @@ export function Actions({ record, onChange }: Props): JSX.Element | null {
           <button type="button" onClick={() => void archive()}>
             {isArchived ? "Take out of the archive" : "Archive"}
           </button>
+          {record.status === "RUNNING" && !record.stop && (
+            <button type="button" onClick={() => void stop()}>
+              Ask to stop
+            </button>
+          )}
+          {record.status === "RUNNING" && record.stop && !record.stop.seenAt && (
+            <button type="button" onClick={() => void told(async () => onChange(await cancelStop(record)))}>
+              Ask to stop no more
+            </button>
+          )}
           <button type="button" class="danger" onClick={() => void discard(false)}>
             Move to trash
           </button>

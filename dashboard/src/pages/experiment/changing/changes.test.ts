@@ -1,6 +1,6 @@
 import { afterEach, expect, test, vi } from "vitest";
 
-import { ChangedMeanwhile, problemOfName, problemOfTag, toTrash, writeNote } from "./changes";
+import { ChangedMeanwhile, problemOfName, problemOfTag, stopText, toTrash, writeNote } from "./changes";
 
 interface Asked {
   method: string;
@@ -58,4 +58,14 @@ test("a name that cannot be is told before it is sent", () => {
   }
   expect(problemOfTag("a", ["b"])).toBeNull();
   for (const tag of ["b", "ü".repeat(600)]) expect(problemOfTag(tag, ["b"])).not.toBeNull();
+});
+
+test("what has come of a request to stop is said by what the run has seen", () => {
+  const stop = { at: "2026-05-04T10:00:00Z", by: "ann", reason: "NaN", seenAt: null };
+  const seen = { ...stop, by: null, reason: null, seenAt: "2026-05-04T10:00:05Z" };
+  expect(stopText({ stop: null, status: "RUNNING" })).toBeNull();
+  expect(stopText({ stop, status: "RUNNING" })).toEqual({ asked: "Asked to stop by ann: NaN", now: "it has not seen that yet, and goes on" });
+  expect(stopText({ stop: seen, status: "RUNNING" })).toEqual({ asked: "Asked to stop", now: "stopping" });
+  expect(stopText({ stop: seen, status: "CANCELLED" })?.now).toBe("it has seen that, and ended");
+  expect(stopText({ stop, status: "COMPLETED" })?.now).toBe("it has ended without a look");
 });

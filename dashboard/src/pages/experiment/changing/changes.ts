@@ -49,6 +49,24 @@ export function restore({ id }: Pick<Experiment, "id">, to: string | null = null
   return post<Experiment>(`experiments/${id}/restore`, { to });
 }
 
+/** Ask the run that goes on to stop; whoever asked first stays the one who did. */
+export function askToStop({ id }: Pick<Experiment, "id">): Promise<Experiment> {
+  return post<Experiment>(`experiments/${id}/stop`, {});
+}
+
+/** Take that back, as long as the run has not seen it. */
+export function cancelStop({ id }: Pick<Experiment, "id">): Promise<Experiment> {
+  return post<Experiment>(`experiments/${id}/stop`, { cancel: true });
+}
+
+/** What a record says of a request to stop, in words: what was asked, and what has come of it; null where nobody has asked. */
+export function stopText({ stop, status }: Pick<Experiment, "stop" | "status">): { asked: string; now: string } | null {
+  if (!stop) return null;
+  const asked = `Asked to stop${stop.by ? ` by ${stop.by}` : ""}${stop.reason ? `: ${stop.reason}` : ""}`;
+  if (status !== "RUNNING") return { asked, now: stop.seenAt ? "it has seen that, and ended" : "it has ended without a look" };
+  return { asked, now: stop.seenAt ? "stopping" : "it has not seen that yet, and goes on" };
+}
+
 /** What is wrong with a new name, in words; null where nothing is that can be seen from here. */
 export function problemOfName(to: string, owner: string): string | null {
   const parts = to.split("/");
