@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from ml_dash import Experiment
 from ml_dash.server.runner import EmbeddedServer
 from tests.browser.ui import Ui
-from tests.browser.window import Window, keep, sign_in
+from tests.browser.window import Window, sign_in
 
 PREFIX = "alice/vision/ddp"
 
@@ -57,6 +57,7 @@ def page(
         ui.stop()
 
 
+@pytest.mark.sample(2)
 def test_a_switch_shows_all_ranks_together_each_or_one(page: Page) -> None:
     """The choice is in the address; a metric that one rank has not logged says so."""
     page.get_by_role("tab", name="Charts").click()
@@ -65,7 +66,6 @@ def test_a_switch_shows_all_ranks_together_each_or_one(page: Page) -> None:
     loss = page.get_by_role("figure", name="train/loss")
     expect(loss.locator("canvas")).to_be_visible()
     expect(page.get_by_text("rank 0")).to_have_count(1)  # in the switch alone
-    keep(page, "ranks-together")
 
     switch.select_option("each")
     lines = loss.get_by_role("group", name="Lines")
@@ -73,7 +73,6 @@ def test_a_switch_shows_all_ranks_together_each_or_one(page: Page) -> None:
     expect(page).to_have_url(re.compile("ranks=each"))
     expect(loss.locator("canvas")).to_be_visible()
     expect(page.get_by_role("figure", name="eval/acc").locator("canvas")).to_be_visible()
-    keep(page, "ranks-each")
 
     switch.select_option("1")
     expect(lines).to_have_count(0)

@@ -112,6 +112,7 @@ def test_no_spike_is_lost_and_no_run_goes_on_behind_its_end(visit: Callable[[str
     assert highest == 5.0
 
 
+@pytest.mark.slow
 def test_steps_that_were_logged_twice_are_drawn_as_they_were_logged_last(
     visit: Callable[[str], Page],
 ) -> None:
@@ -123,6 +124,7 @@ def test_steps_that_were_logged_twice_are_drawn_as_they_were_logged_last(
     assert "6" not in page.locator(".tip-value").inner_text()
 
 
+@pytest.mark.slow
 def test_a_field_of_a_few_rows_has_its_last_value(visit: Callable[[str], Page]) -> None:
     page = visit("/p/alice/true?cols=last(train%2Frare),params.layers")
     row = page.locator(".run-row", has_text="long")
@@ -137,6 +139,7 @@ def test_lists_that_differ_are_a_difference(visit: Callable[[str], Page]) -> Non
     expect(table.get_by_role("row", name=re.compile("^data"))).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_what_is_no_number_is_in_the_csv_and_marked_in_the_chart(visit: Callable[[str], Page]) -> None:
     page = visit(only("odd"))
     chart = plot(page, "odd/value")
@@ -175,6 +178,7 @@ def test_keys_work_while_a_checkbox_has_the_focus(visit: Callable[[str], Page]) 
     expect(page.get_by_role("button", name="Full table")).to_have_attribute("aria-pressed", "true")
 
 
+@pytest.mark.slow
 def test_all_times_are_those_of_where_one_sits(ui: Ui, chromium: Browser) -> None:
     """Of an axis, what the mouse tells of it, and messages."""
     context = chromium.new_context(viewport={"width": 1440, "height": 900}, timezone_id=TOKYO)
