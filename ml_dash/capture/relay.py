@@ -146,13 +146,17 @@ class Relay:
             self._poll.register(reader.given.source, select.POLLIN)
         died_at: float | None = None
         while True:
-            looks = died_at is not None or len(self._pipes) < len(self._readers)
+            has_files = len(self._pipes) < len(self._readers)
+            looks = died_at is not None or has_files
             ready = {number for number, _ in self._poll.poll(_LOOK_SECONDS * 1000 if looks else None)}
             self._read(ready)
             if died_at is None and self._control in ready and not self._answer():
                 self._poll.unregister(self._control)
                 died_at = time.monotonic()
-            if died_at is not None and (not self._open or time.monotonic() - died_at > _ENDING_SECONDS):
+            # of a pipe it is seen when the last child has gone, and of a file it is not
+            if died_at is not None and (
+                not (self._open or has_files) or time.monotonic() - died_at > _ENDING_SECONDS
+            ):
                 return self._last()
 
     @property

@@ -125,6 +125,32 @@ def test_the_last_words_of_a_run_that_dies(tmp_path: Path, death: str, leads_to:
     assert kept(tmp_path) == lines
 
 
+@pytest.mark.parametrize("leads_to", ["pipe", "file"])
+def test_what_a_child_says_of_the_death_of_a_run_is_kept(tmp_path: Path, leads_to: str) -> None:
+    """A worker that loses its parent tells why, a moment later."""
+    script = """
+        read, write = os.pipe()
+        parent = os.getpid()
+        if os.fork() == 0:
+            os.write(write, b".")
+            while os.getppid() == parent:
+                time.sleep(0.001)
+            time.sleep(0.1)  # it notices late
+            os.write(1, b"my parent is gone\\n")
+            os._exit(0)
+        os.read(read, 1)
+        os.write(1, b"last words\\n")
+        os.kill(parent, signal.SIGKILL)
+        """
+    lines = ["last words", "my parent is gone"]
+    if leads_to == "file":
+        with open(tmp_path / "log.txt", "wb") as log:
+            run(tmp_path, script, stdout=log, stderr=log)
+    else:
+        assert run(tmp_path, script).stdout.decode().splitlines() == lines
+    until(lambda: kept(tmp_path) == lines)
+
+
 def in_terminal(place: Path, script: str, typed: bytes = b"") -> tuple[bytes, int]:
     """Run a script in a terminal of 33 lines and 77 columns; type once it shows ``ready``; return what was shown."""
     terminal, end = pty.openpty()
