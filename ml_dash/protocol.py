@@ -28,6 +28,9 @@ CLOCK_HEADER = "ML-Dash-Clock"
 WRITERS_HEADER = "ML-Dash-Writers"
 """Writers of the journal that a client introduces, with commas between them: by these, and not by its name alone, the
 server knows an experiment that was moved. Without it, the client is an older one, or has no journal."""
+BEGUN_HEADER = "ML-Dash-Begun"
+"""Those of them that have begun a run since the experiment of this name was deleted, if it was: what these log is of
+the next one, what others log of the deleted one. Without it, the client is an older one, which cannot tell."""
 WRITERS_TOLD_MAX = 60
 """How many of them it names: one that the server has is enough."""
 
@@ -123,6 +126,7 @@ class ErrorCode(str, Enum):
     NOT_STOPPED = "not_stopped"  # 409: no run goes on that could be asked to stop; or it has seen that it is
     GAP = "gap"  # 409: {"expected"}: frames before these are missing
     FENCED = "fenced"  # 409: {"seq"}: another client writes other frames under this writer's id
+    # or {"deleted"}: the writer wrote to the experiment that had the name before, and was deleted
     MALFORMED = "malformed"  # 422: {"seq", "watermark"}: a frame arrived whole, and its contents are none
     DAMAGED = "damaged"  # 400: {"watermark"}: a frame did not arrive as it was sent; send it again
     TOO_LARGE = "too_large"  # 413: {"limit"}, in bytes

@@ -26,6 +26,7 @@ from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.journal.objects import to_msgpack
 from ml_dash.protocol import (
     API,
+    BEGUN_HEADER,
     CLOCK_HEADER,
     DESCRIBED,
     FRAMES,
@@ -98,6 +99,7 @@ class Client:
         anew: bool = False,
         only_new: bool = False,
         writers: Sequence[str] = (),
+        begun: Sequence[str] = (),
     ) -> Upserted:
         """Create an experiment at the server, or update it, and return what the server has of it.
 
@@ -105,7 +107,8 @@ class Client:
         those of which somebody has said something later, by its ``saidNs``. `recreate` brings back one that was deleted
         at the server; `anew` begins another one then, without its data. With `only_new` there must be none, but for a
         deleted one: of several who ask at once, one gets it. By the `writers` of its journal the server knows one that
-        was moved since: the record has the prefix that it has now.
+        was moved since: the record has the prefix that it has now. Those that have `begun` a run since one of this name
+        was deleted go on in the next one; what others write is of the deleted one, and is refused.
         """
         fields = {key: (about or {}).get(key) for key in DESCRIBED}
         body = {"prefix": prefix, **{key: value for key, value in fields.items() if value is not None}}
@@ -117,7 +120,8 @@ class Client:
             body["anew"] = True
         if only_new:
             body |= {"onlyNew": True, "anew": True}
-        headers = {CLOCK_HEADER: str(self._clock.time_ns()), WRITERS_HEADER: ",".join(writers)}
+        told = {WRITERS_HEADER: ",".join(writers), BEGUN_HEADER: ",".join(begun)}
+        headers = {CLOCK_HEADER: str(self._clock.time_ns()), **told}
         answer = await self._post(
             f"{API}/experiments", to_msgpack(body), MSGPACK, headers=headers, timeout=_READ_SECONDS
         )

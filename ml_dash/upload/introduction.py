@@ -10,7 +10,7 @@ from ml_dash.journal.feed import writers
 from ml_dash.protocol import DESCRIBED, SAID, WRITERS_TOLD_MAX, ErrorCode
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from ml_dash.client.api import Upserted
     from ml_dash.upload.task import Target
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 Say: TypeAlias = "Callable[[str, str], None]"
 """Tells people a message, not too often: the kind before it says what is the same as before."""
 
-Begins: TypeAlias = "Callable[[Mapping[str, Any]], Awaitable[bool]]"
-"""Says of a deleted experiment, by the watermarks that it had, whether a run has begun since."""
+Begins: TypeAlias = "Callable[[Mapping[str, Any]], Awaitable[Collection[str]]]"
+"""Gives the writers that have begun a run since an experiment was deleted, by the watermarks that it had."""
 
 
 class Told(NamedTuple):
@@ -43,7 +43,8 @@ class Introduction:
         about: Gives what is said of the experiment.
         told: What the server has been told of that before.
         recreate: Whether to bring back an experiment that was deleted at the server.
-        begins: Says of one that was deleted whether a run has begun since: it is another experiment under its name.
+        begins: Gives the writers that have begun a run since one was deleted: that is another one under its name.
+        begun: Gives those of which that is known without the journal, which nobody asks then.
         writers: Those of the journal, where somebody has just looked; later they are looked up.
 
     Attributes:
@@ -59,6 +60,7 @@ class Introduction:
         *,
         recreate: bool,
         begins: Begins | None,
+        begun: Callable[[], Collection[str]] = tuple,
         writers: list[str] | None = None,
     ) -> None:
         self.untold: dict[str, str] = {}
@@ -72,6 +74,7 @@ class Introduction:
         self._told = told
         self._recreate = recreate
         self._begins = begins
+        self._begun = begun
         self._known = writers
 
     async def make(self) -> Upserted:
@@ -84,9 +87,10 @@ class Introduction:
         try:
             found = await self._tell(news)
         except ServerError as error:
-            if not await self._is_another(error):
+            begun = await self._of_another(error)
+            if not begun:
                 raise
-            await self._client.upsert(self._prefix, anew=True, writers=await self._writers())
+            await self.let_in(begun, anew=True)
             found = await self._tell(about)
         self._tell_name(found)
         self._recreate = False  # should it be deleted once more, that is meant
@@ -102,27 +106,34 @@ class Introduction:
             self._told = NOT_TOLD
             await self.make()
 
-    async def _is_another(self, error: ServerError) -> bool:
+    async def let_in(self, begun: Collection[str], *, anew: bool = False) -> None:
+        """Tell the server which writers have begun a run since the deletion: what they log is of the next one."""
+        await self._client.upsert(
+            self._prefix, anew=anew, writers=await self._writers(), begun=[*begun][:WRITERS_TOLD_MAX]
+        )
+
+    async def _of_another(self, error: ServerError) -> Collection[str]:
+        """Return the writers by which this is another experiment than the deleted one; none where it is not."""
         known = error.details.get("watermarks")
-        if error.code != ErrorCode.GONE or self._begins is None:
-            return False
+        if error.code != ErrorCode.GONE:
+            return ()
         if error.details.get("watermarksCursor") is not None:
-            return False  # these are not all, so that nobody can tell: the data stays here
+            return ()  # these are not all, so that nobody can tell: the data stays here
         if not isinstance(known, dict) or not all(isinstance(seq, int) for seq in known.values()):
-            return False
-        return await self._begins(known)
+            return ()
+        return self._begun() if self._begins is None else await self._begins(known)
 
     async def _tell(self, about: Mapping[str, Any]) -> Upserted:
         """Tell the server what is said of the experiment; what it refuses of that keeps back no row."""
-        names = await self._writers()
+        names, begun = await self._writers(), [*self._begun()][:WRITERS_TOLD_MAX]
         try:
             return await self._client.upsert(
-                self._prefix, self._timed(about), recreate=self._recreate, writers=names
+                self._prefix, self._timed(about), recreate=self._recreate, writers=names, begun=begun
             )
         except ServerError as error:
             if not about or not _is_refusal(error):
                 raise
-        found = await self._client.upsert(self._prefix, recreate=self._recreate, writers=names)
+        found = await self._client.upsert(self._prefix, recreate=self._recreate, writers=names, begun=begun)
         for name, value in about.items():
             try:
                 found = await self._client.upsert(self._prefix, self._timed({name: value}), writers=names)

@@ -250,7 +250,7 @@ class _Line(BlobObserver):
             settled=lambda writer: lambda: math.inf if writer in self._done else None,
             told=told,
             recreate=owner.recreate,
-            begins=self._has_begun,
+            begins=self._have_begun,
         )
         self._blobs = BlobSender(target, owner.say, self, only=lambda writer: writer in self.names)
         self._has_all = has_all  # by what is written down here, so that the server need not be asked
@@ -334,9 +334,9 @@ class _Line(BlobObserver):
         known = id_where_all_is(self._target.directory, self._target.url, self._target.disk)
         return known is None or bool(markers(self._target.directory, disk=self._target.disk))
 
-    async def _has_begun(self, known: Mapping[str, Any]) -> bool:
+    async def _have_begun(self, known: Mapping[str, Any]) -> frozenset[str]:
         began = await self._target.run_blocking(lambda: self._owner.manifest.began_behind(known))
-        return not began.isdisjoint(self.names)
+        return began.intersection(self.names)
 
     def _pass_on_stop(self) -> None:
         """Put what the server asks the run beside its journal, where the run looks; or take that away again."""

@@ -13,11 +13,12 @@ from ml_dash.client.transport import ServerError, TransportError
 from ml_dash.errors import JournalError, MLDashError, RemoteError
 from ml_dash.protocol import ErrorCode
 from ml_dash.storage.stopping import StopRequest, understood
+from ml_dash.upload.barring import Barring
 from ml_dash.upload.introduction import NOT_TOLD, Begins, Introduction, Say, Told
 from ml_dash.upload.prefetch import SentWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from ml_dash.client.api import Upserted
     from ml_dash.upload.batch import Batch, Entry
@@ -45,7 +46,8 @@ class Sender:
         settled: What is known of each writer.
         told: What the server has been told of that before.
         recreate: Whether to bring back an experiment that was deleted at the server.
-        begins: Says of one that was deleted whether a run has begun since: it is another experiment under its name.
+        begins: Gives the writers that have begun a run since one was deleted: that is another one under its name.
+        begun: Gives those of which that is known without the journal, which nobody asks then.
         writers: Those of the journal, where somebody has just looked.
 
     Attributes:
@@ -63,6 +65,7 @@ class Sender:
         told: Told = NOT_TOLD,
         recreate: bool = False,
         begins: Begins | None = None,
+        begun: Callable[[], Collection[str]] = tuple,
         writers: list[str] | None = None,
     ) -> None:
         self.experiment: Upserted | None = None
@@ -74,11 +77,12 @@ class Sender:
         self._prefix = target.prefix
         self._say = say
         self._introduction = Introduction(
-            target, say, about, told, recreate=recreate, begins=begins, writers=writers
+            target, say, about, told, recreate=recreate, begins=begins, begun=begun, writers=writers
         )
         self._settled = settled
         self._connected = False
         self._writers: dict[str, SentWriter] = {}
+        self._barring = Barring(target, self._introduction, say, begun)
 
     @property
     def ledgers(self) -> dict[str, WriterLedger]:
@@ -100,9 +104,11 @@ class Sender:
         self._connected = False
         for writer in self._writers.values():
             await writer.drop_reading()
+        begun = self._barring.begun()
         self.experiment = found = await self._introduction.make()
         self._tells_stops = "stop" in found.record
         self._take_stop(understood(found.record.get("stop")))
+        self._barring.resume(begun, self.ledgers)
         for writer in self._writers.values():
             await self._agree(writer, found.watermarks.get(writer.id, 0))
         self._connected = True
@@ -275,6 +281,8 @@ class Sender:
             ):
                 await self._agree(writer, expected - 1)
                 self.disconnect()  # it may have forgotten other writers' frames as well
+            case ErrorCode.FENCED if error.details.get("deleted") is True:
+                await self._barring.settle(writer.id, writer.ledger, error)
             case ErrorCode.FENCED:
                 await self._fence(writer, batch, error)
             case _:

@@ -138,8 +138,8 @@ async def sync_experiment(
     told = NOT_TOLD if experiment_id is None else Told(experiment_id, about)
     target = Target(directory, prefix, client, run_blocking, clock, disk=disk, open_blob=foreign.open)
 
-    async def begins(known: Mapping[str, Any]) -> bool:
-        return not (await run_blocking(lambda: manifest.began_behind(known))).isdisjoint(names)
+    async def begins(known: Mapping[str, Any]) -> frozenset[str]:
+        return (await run_blocking(lambda: manifest.began_behind(known))).intersection(names)
 
     sync = _Sync(target, manifest, names, on_progress, on_rows)
     sender = Sender(

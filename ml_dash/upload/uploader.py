@@ -146,7 +146,7 @@ class Uploader(Task):
         self._introduced = introduced
         self._poll = poll
         self._clock = target.clock
-        self._sender = Sender(target, self._voice.say, about=about, settled=settled, begins=self._has_begun)
+        self._sender = Sender(target, self._voice.say, about=about, settled=settled, begun=self._have_begun)
         # Guards the waits and what decides over them; held for a moment. Reentrant: a signal handler may flush in it.
         self._lock = threading.RLock()
         self._waits: list[_Wait] = []
@@ -211,8 +211,8 @@ class Uploader(Task):
         """Whether a run has begun of which the server does not know yet."""
         return self._told < self._begun
 
-    async def _has_begun(self, _known: Mapping[str, Any]) -> bool:
-        return self._begins
+    def _have_begun(self) -> tuple[str, ...]:
+        return tuple(self._writers()) if self._begins else ()
 
     @property
     def has_introduced(self) -> bool:

@@ -380,3 +380,81 @@ def test_a_deleted_experiment_that_is_run_again_elsewhere_is_another_one(
             assert synced.returncode == 0, synced.stderr
         assert seen.values("step") == list(range(start, start + 10))
         assert seen.status == "COMPLETED"
+
+
+def test_a_run_that_goes_on_behind_a_deletion_logs_nothing_into_the_next_one_of_its_name(
+    server: EmbeddedServer,
+    seen: Seen,
+    root: Path,
+    tmp_path: Path,
+    scripts: Scripts,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It may hear of both only when it asks again by its name, after an outage."""
+    exp = Experiment(PREFIX, dash_url=server.url, dash_root=root, echo=False).run.start()
+    log(exp, 0, 10)
+    until(lambda: arrived(exp), "the first rows at the server")
+    delete(exp, seen)
+    other = Experiment(PREFIX, dash_url=server.url, dash_root=tmp_path / "other", echo=False).run.start()
+    log(other, 100, 110)
+    until(lambda: arrived(other), "the other run's rows at the server")
+    server.stop()
+    log(exp, 10, 20)
+    until(lambda: exp.status().last_error, "the outage noticed")
+    server.start()
+    # by the next experiment of the name; or by the deleted one, where a sign of life was sent before the outage
+    until(lambda: "deleted" in (exp.status().last_error or ""), "the run told")
+    log(exp, 20, 30)
+    law(exp)
+    assert exp.status().pending == 20
+    log(other, 110, 120)
+    until(lambda: arrived(other), "all rows of the other run at the server")
+    with hang_limit(SOON):
+        exp.run.complete()
+    other.run.complete()
+    assert seen.values("step") == list(range(100, 120))
+    assert Journal(root).values("step") == list(range(30))
+    assert len([message for message in caplog.messages if "deleted" in message]) == 1
+
+    # nor does anybody else send it there: neither the next run of its directory, nor a sync
+    script = f"""
+        from ml_dash import Experiment
+
+        with Experiment({PREFIX!r}, dash_url={server.url!r}, dash_root={str(root)!r}, echo=False).run as exp:
+            for step in range(200, 210):
+                exp.metrics("train").log(step=step)
+        """
+    assert scripts.run(script).returncode == 0
+    synced = scripts.run(
+        f"from ml_dash.cli import main; raise SystemExit(main(['sync', {str(root)!r}, '--to', {server.url!r}]))"
+    )
+    assert synced.returncode == 1
+    assert "another experiment of this name" in synced.stdout + synced.stderr
+    assert seen.values("step") == [*range(100, 120), *range(200, 210)]
+
+
+def test_a_run_that_begins_in_a_process_that_was_refused_goes_on_in_the_new_experiment(
+    server: EmbeddedServer, seen: Seen, root: Path, tmp_path: Path
+) -> None:
+    exp = Experiment(PREFIX, dash_url=server.url, dash_root=root, echo=False).run.start()
+    log(exp, 0, 10)
+    until(lambda: arrived(exp), "the first rows at the server")
+    delete(exp, seen)
+    other = Experiment(PREFIX, dash_url=server.url, dash_root=tmp_path / "other", echo=False).run.start()
+    log(other, 100, 110)
+    until(lambda: arrived(other), "the other run's rows at the server")
+    server.stop()
+    log(exp, 10, 20)
+    until(lambda: exp.status().last_error, "the outage noticed")
+    server.start()
+    until(lambda: "deleted" in (exp.status().last_error or ""), "the run told")
+    exp.run.complete()
+
+    exp.run.start()
+    log(exp, 200, 210)
+    until(lambda: arrived(exp), "the next run's rows at the server")
+    assert exp.id == other.id
+    # what it had logged in between goes with them
+    assert sorted(seen.values("step")) == [*range(10, 20), *range(100, 110), *range(200, 210)]
+    for each in (exp, other):
+        each.run.complete()

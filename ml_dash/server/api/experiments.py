@@ -11,7 +11,13 @@ from msgspec import structs
 from ml_dash.errors import InvalidPrefixError
 from ml_dash.identity import Identity, parse_prefix
 from ml_dash.journal.objects import to_msgpack
-from ml_dash.protocol import METADATA_BYTES_MAX, WRITER_PATTERN, WRITERS_HEADER, WRITERS_TOLD_MAX
+from ml_dash.protocol import (
+    BEGUN_HEADER,
+    METADATA_BYTES_MAX,
+    WRITER_PATTERN,
+    WRITERS_HEADER,
+    WRITERS_TOLD_MAX,
+)
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.api import contract
 from ml_dash.server.api.waiting import Waits
@@ -104,10 +110,10 @@ def experiment_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
 
     async def upsert(request: web.Request, new: NewExperiment) -> web.Response:
         identity = given_identity(new.prefix)
-        writers = _told_writers(request)
+        writers, begun = (_told_writers(request, name) for name in (WRITERS_HEADER, BEGUN_HEADER))
         said_ns = {} if new.said_ns is None else structs.asdict(new.said_ns)
         description = Description(new.readme, new.tags, new.bindrs, new.metadata, said_ns, sent_ns(request))
-        asked = Introduction(identity, description, new.recreate, new.anew, new.only_new, writers)
+        asked = Introduction(identity, description, new.recreate, new.anew, new.only_new, writers, begun)
         is_large = _is_large(request)
 
         async def off_loop(function: Callable[[Any], T], value: Any, *, if_large: bool) -> T:
@@ -168,9 +174,9 @@ def _plain(name: str, text: str | None, strip: str = "") -> str | None:
     return text.strip(strip) if strip else text
 
 
-def _told_writers(request: web.Request) -> list[str] | None:
-    """Return the writers that a client says its journal has; None of one that does not say it."""
-    text = request.headers.get(WRITERS_HEADER)
+def _told_writers(request: web.Request, header: str) -> list[str] | None:
+    """Return the writers that a client names in a header; None of one that does not send it."""
+    text = request.headers.get(header)
     if text is None:
         return None
     found = [writer for writer in text.split(",") if re.fullmatch(WRITER_PATTERN, writer)]

@@ -18,7 +18,7 @@ from ml_dash.server.catalogue.moving import meant
 from ml_dash.server.catalogue.records import STALE, Found, exists, gone, no_such_experiment, time_or_none
 from ml_dash.server.catalogue.run_status import open_runs
 from ml_dash.server.catalogue.stopping import read_stops, stop_of
-from ml_dash.server.catalogue.succession import succeed
+from ml_dash.server.catalogue.succession import let_in, succeed
 from ml_dash.server.db.batches import batches, size_of
 from ml_dash.server.db.tables import EXPERIMENTS, FORMER_PREFIXES, FRAME_CHECKS, SERIES, TAGS, WRITERS
 from ml_dash.server.db.texts import Holds, comparable_text, findable
@@ -240,7 +240,10 @@ class Experiments:
             if row is None:
                 experiment_id = _create(connection, asked, now)
             elif deleted and asked.anew:
-                experiment_id = succeed(connection, row, lambda: _create(connection, asked, now), now)
+                bars = asked.begun is not None
+                experiment_id = succeed(
+                    connection, row, lambda: _create(connection, asked, now), now, bars=bars
+                )
             elif deleted:
                 known, cursor = _told(_watermarks(connection, row.id, READ_LIMIT_MAX + 1), READ_LIMIT_MAX)
                 raise gone(row.prefix, watermarks=known, watermarksCursor=cursor)
@@ -250,6 +253,7 @@ class Experiments:
             record = self._record(connection, experiment_id, _FULL)
             if row is None:
                 return {**record, **_NOTHING_YET}
+            let_in(connection, experiment_id, asked.begun or ())
             writing = _watermarks(connection, experiment_id, _WRITERS_TOLD + 1)
             watermarks, cursor = _told(writing, _WRITERS_TOLD)
             return {

@@ -72,6 +72,8 @@ class Introduction(NamedTuple):
         anew: Whether to begin another one under its name then, without its data.
         only_new: Whether it must be a new one, of this very name.
         writers: Writers of the client's journal, by which it may mean one that was moved; None where it tells none.
+        begun: Those of them that have begun a run since an experiment of this name was deleted; None of a client that
+            cannot tell.
     """
 
     identity: Identity
@@ -80,6 +82,7 @@ class Introduction(NamedTuple):
     anew: bool = False
     only_new: bool = False
     writers: Sequence[str] | None = None
+    begun: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

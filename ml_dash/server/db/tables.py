@@ -267,6 +267,9 @@ WRITERS = Table(
     # the opening that its rows are of from now on
     *_optional(BigInteger, "opening"),
     *_required(BigInteger, "received_ns"),
+    # whether it wrote to the experiment of this name that was deleted, and nothing more is taken of it here, see
+    # `ml_dash.server.catalogue.succession`
+    Column("barred", Boolean, nullable=False, server_default=false()),
     _of_experiment(),
 )
 

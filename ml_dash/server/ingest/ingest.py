@@ -20,6 +20,7 @@ from sqlalchemy import select
 from ml_dash.protocol import ErrorCode
 from ml_dash.server.catalogue.records import gone, no_such_experiment
 from ml_dash.server.catalogue.stopping import STOP_COLUMNS, asked_stop
+from ml_dash.server.catalogue.succession import barred
 from ml_dash.server.db.tables import EXPERIMENTS, WRITERS
 from ml_dash.server.errors import ApiError, busy
 from ml_dash.server.ingest.append import Appended
@@ -186,11 +187,11 @@ class Ingest:
             if experiment.deleted_ns is not None:
                 raise gone(experiment.prefix)
             row = connection.execute(
-                select(WRITERS.c.watermark, WRITERS.c.checks).where(
+                select(WRITERS.c.watermark, WRITERS.c.checks, WRITERS.c.barred).where(
                     WRITERS.c.experiment_id == experiment_id, WRITERS.c.writer == writer
                 )
             ).one_or_none()
-        tail = NO_FRAMES if row is None else CheckTail(row.watermark, bytes(row.checks))
+        tail = NO_FRAMES if row is None else CheckTail(row.watermark, bytes(row.checks), row.barred)
         return _Known(tail, asked_stop(experiment))
 
     def _plan(
@@ -218,6 +219,8 @@ class Ingest:
         new = frames[len(known) :]
         if not new:
             return None
+        if tail.barred:
+            raise barred(writer, tail.watermark)
         try:
             return prepare(
                 experiment_id,

@@ -56,11 +56,13 @@ class CheckTail(NamedTuple):
     Attributes:
         watermark: The number of its last frame; none before it is missing.
         checks: The checksums of the frames behind the last full page.
+        barred: Whether nothing more is taken of it, see `ml_dash.server.catalogue.succession`.
     """
 
     watermark: int
     # as the bytes that are stored, not as numbers: a tail is written with every commit, and compared almost never
     checks: bytes
+    barred: bool = False
 
     def extended(self, checks: Sequence[int]) -> tuple[CheckTail, list[tuple[int, bytes]]]:
         """Return the tail after frames with these checksums, and the pages that became full."""

@@ -209,6 +209,20 @@ def test_runs_are_written_and_deleted_while_one_iterates(place: TestPlace) -> No
         assert runs.metrics("train").to_pandas()["loss"].tolist() == [2, 1]
 
 
+def test_a_run_that_is_moved_meanwhile_is_told_and_found_under_its_new_name(place: TestPlace) -> None:
+    for number in range(2):
+        with place.experiment(f"alice/p/run-{number}") as exp:
+            exp.metrics("train").log(loss=number)
+    runs = ml_dash.experiments(place.where)
+    assert names(runs) == ["run-1", "run-0"]
+    moved = ml_dash.open("alice/p/run-0", place.where).move("alice/q/moved")
+    with pytest.warns(UserWarning, match="there is no experiment 'alice/p/run-0'"):
+        assert runs.metrics("train").to_pandas()["loss"].tolist() == [1]
+    assert [row["data"]["loss"] for row in moved.metrics("train").read()["data"]] == [0]
+    assert sorted(found(place)) == ["moved", "run-1"]
+    assert found(place, "alice/q/**") == ["moved"]
+
+
 def _delete(place: TestPlace, prefix: str) -> None:
     if place.server is None:
         shutil.rmtree(os.path.join(place.where, *prefix.split("/")))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+from ml_dash.protocol import BEGUN_HEADER
 from ml_dash.server.runner import EmbeddedServer
-from tests.support.serving import TOKEN, Client, expected, frame, frames, numbers
+from tests.support.serving import TOKEN, WRITER, Client, expected, frame, frames, numbers
 
 
 def deleted(client: Client, prefix: str, *bodies: bytes) -> str:
@@ -87,3 +88,42 @@ def test_many_that_begin_at_once_are_one(client: Client, owner: str, server: Emb
         begun = [each.result() for each in [pool.submit(begin) for _ in range(8)]]
     assert len({id_ for id_, _ in begun}) == 1
     assert sum(created for _, created in begun) == 1
+
+
+def test_what_a_run_of_before_logs_goes_to_nobody_else(client: Client, owner: str) -> None:
+    """What was stored of it is known, as before; what is new is refused, until its writer has begun another run."""
+    prefix = f"{owner}/p/n"
+    old = deleted(client, prefix, *frames(1, 3))
+    new = client.post("/experiments", {"prefix": prefix, "anew": True}, **{BEGUN_HEADER: "another"}).body[
+        "id"
+    ]
+    assert client.stored(new, *frames(1, 3)) == 3
+    for sent in (frames(1, 5), frames(4, 2)):
+        refused = client.send(new, *sent)
+        assert (refused.status, refused.error["code"]) == (409, "fenced")
+        assert (refused.error["deleted"], refused.error["watermark"]) == (True, 3)
+    assert client.rows(new) == []
+    # others go on, and whoever only introduces it changes nothing
+    assert client.stored(new, *frames(1, 1), writer="another") == 1
+    client.post("/experiments", {"prefix": prefix}, **{BEGUN_HEADER: "another"})
+    assert client.send(new, *frames(4, 1)).status == 409
+
+    # the deleted one takes it, under another name; and is known by its writer
+    back = client.post(f"/experiments/{old}/restore", {"to": f"{owner}/p/back"})
+    assert back.status == 200
+    assert client.stored(old, *frames(4, 2)) == 5
+    assert client.rows(old) == expected(0, 5)
+
+    begun = client.post("/experiments", {"prefix": prefix}, **{BEGUN_HEADER: WRITER})
+    assert begun.body["id"] == new
+    assert client.stored(new, *frames(4, 1)) == 4
+
+
+def test_who_was_refused_is_refused_by_the_next_one_of_the_name_too(client: Client, owner: str) -> None:
+    prefix = f"{owner}/p/n"
+    deleted(client, prefix, *frames(1, 1))
+    for _ in range(2):
+        answer = client.post("/experiments", {"prefix": prefix, "anew": True}, **{BEGUN_HEADER: ""})
+        id_ = answer.body["id"]
+        assert client.send(id_, *frames(2, 1)).error["deleted"] is True
+        assert client.ask("DELETE", f"/experiments/{id_}").status == 200
