@@ -304,10 +304,16 @@ class ListedExperiment(Answer):
         ),
     ]
     attempts: Annotated[int, Meta(ge=0, description="How often a run of it was started.")]
-    stop: Annotated[
-        Stop | None, Meta(description="Who has asked its newest attempt to stop; null where nobody has.")
-    ]
     deleted_at: Time | None
+    stop: (
+        Annotated[
+            Stop | None,
+            Meta(
+                description="Who has asked its newest attempt to stop; null where nobody has; older servers lack it."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     problem: (
         Annotated[str, Meta(description="What is wrong with its journal; only from a local root.")]
         | UnsetType

@@ -50,7 +50,7 @@ _COMMANDS = {
     "mv": _Entry("mv", "Give experiments other names."),
     "tag": _Entry("saying", "Change the tags of experiments, or print them."),
     "note": _Entry("saying", "Print the note on an experiment, or write one."),
-    "stop": _Entry("stop", "Ask runs to stop: those that look at exp.should_stop end, and are CANCELLED."),
+    "stop": _Entry("stop", "Ask runs to stop."),
     "diff": _Entry("comparing", "Show in what two experiments differ."),
     "best": _Entry("comparing", "Print the best value of a metric, and its step."),
     "import": _Entry("import_", "Bring in what other trackers have written.", "import_"),

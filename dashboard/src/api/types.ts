@@ -234,9 +234,9 @@ export interface components {
             entries: number;
             /** @description How often a run of it was started. */
             attempts: number;
-            /** @description Who has asked its newest attempt to stop; null where nobody has. */
-            stop: components["schemas"]["Stop"] | null;
             deletedAt: string | null;
+            /** @description Who has asked its newest attempt to stop; null where nobody has; older servers lack it. */
+            stop?: components["schemas"]["Stop"] | null;
             problem?: string | null;
             /** @description Those that were asked for as columns. */
             params?: {
@@ -434,9 +434,9 @@ export interface components {
             entries: number;
             /** @description How often a run of it was started. */
             attempts: number;
-            /** @description Who has asked its newest attempt to stop; null where nobody has. */
-            stop: components["schemas"]["Stop"] | null;
             deletedAt: string | null;
+            /** @description Who has asked its newest attempt to stop; null where nobody has; older servers lack it. */
+            stop?: components["schemas"]["Stop"] | null;
             problem?: string | null;
             /** @description Those that were asked for as columns. */
             params?: {
@@ -501,9 +501,9 @@ export interface components {
             entries: number;
             /** @description How often a run of it was started. */
             attempts: number;
-            /** @description Who has asked its newest attempt to stop; null where nobody has. */
-            stop: components["schemas"]["Stop"] | null;
             deletedAt: string | null;
+            /** @description Who has asked its newest attempt to stop; null where nobody has; older servers lack it. */
+            stop?: components["schemas"]["Stop"] | null;
             problem?: string | null;
             /** @description Those that were asked for as columns. */
             params?: {

@@ -42,10 +42,11 @@ def stop(
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Ask runs to stop: those that look at exp.should_stop end, and are CANCELLED.
+    """Ask runs to stop.
 
-    A run learns it within ten seconds, wherever it goes on. One that does not look goes on, and so does one that begins
-    later. Where several are meant, you are asked. Exit code 1: one of them could not be asked.
+    Those that look at exp.should_stop end, and are CANCELLED. A run learns it within ten seconds, wherever it goes on.
+    One that does not look goes on, and so does one that begins later. Where several are meant, you are asked. Exit
+    code 1: one of them could not be asked.
     """
     if cancel and reason is not None:
         raise InvalidArgumentError("--reason is for a request, and --cancel takes one back: use one of them")
