@@ -34,6 +34,7 @@ RECORD: dict[str, Any] = {
         name="x",
         tags=["t"],
         bindrs=[],
+        stop=None,
         metadata=None,
     ),
     **dict(
