@@ -130,6 +130,19 @@ def hide_runs(hand: Hand) -> None:
 
 
 @task
+def give_a_run_another_colour(hand: Hand) -> None:
+    page = hand.page
+    dot = row(page, 9).locator(".run-dot")
+    before = dot.get_attribute("style")
+    hand.press("Colour of run-09")
+    hand.press("Colour 3")
+    expect(page).to_have_url(re.compile("hues=run-09~2"))
+    expect(dot).not_to_have_attribute("style", str(before))
+    page.reload()
+    expect(dot).not_to_have_attribute("style", str(before))
+
+
+@task
 def group_with_a_band(hand: Hand) -> None:
     """Runs with the same rate are a line and the band of its deviation."""
     page = hand.page

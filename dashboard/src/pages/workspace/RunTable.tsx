@@ -13,6 +13,7 @@ import { VirtualList } from "../../ui/VirtualList";
 import { type Column, stepOf, valueOf } from "./columns";
 import { cursor, hovered } from "./hover";
 import { short } from "./plot/read";
+import { RunColor } from "./RunColor";
 import { listing, nameIn } from "./runs";
 import { ticked, tick } from "./selection";
 import { type Group, sharedIn, summaryOf } from "./groups";
@@ -210,7 +211,11 @@ function Row(props: RowProps): JSX.Element {
         )}
       </span>
       <span role="cell">
-        <span class="run-dot" style={isOn && color ? { background: color, borderColor: color } : {}} />
+        {isOn && color && props.inside === null && view.value.color === null ? (
+          <RunColor name={name} color={color} />
+        ) : (
+          <span class="run-dot" style={isOn && color ? { background: color, borderColor: color } : {}} />
+        )}
       </span>
       <span role="cell" class={`run-name ${props.inside === null ? "" : "inside"}`} title={`${run.prefix}\n${word}${run.error ? `: ${run.error}` : ""}`}>
         {slash > 0 && <span class="run-folder muted">{plain(name.slice(0, slash + 1))}</span>}

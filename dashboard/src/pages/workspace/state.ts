@@ -12,7 +12,7 @@ import { askedBy, chosenByThemselves, type Column, columnOf, objectiveOf } from 
 import { fields, together } from "./fields";
 import { type Group, groupsOf } from "./groups";
 import { type Coloring, coloringOf } from "./coloring";
-import { type Asked, listing } from "./runs";
+import { type Asked, listing, nameIn } from "./runs";
 import { axesOf, chartsOf, ownCharts } from "./sections";
 import { view } from "./view";
 import { drawnGroups, drawnRuns } from "./visible";
@@ -122,8 +122,15 @@ export const colors = computed((): ReadonlyMap<string, string> => {
   }
   const inTime = [...drawn.value].sort((a, b) => a.createdAt.localeCompare(b.createdAt) || a.id.localeCompare(b.id));
   const by = coloring.value;
-  return by ? new Map(inTime.map((run) => [run.id, by.colorOf(run)])) : palette(inTime.map((run) => run.id));
+  if (by) return new Map(inTime.map((run) => [run.id, by.colorOf(run)]));
+  const { colored, folder } = view.value;
+  const chosen = new Map(inTime.flatMap((run) => colorChosen(run, colored.get(nameIn(run, folder)))));
+  return new Map([...palette(inTime.map((run) => run.id)), ...chosen]);
 });
+
+function colorChosen(run: ListedExperiment, place: number | undefined): [string, string][] {
+  return place === undefined ? [] : [[run.id, colorAt(place, theme.value)]];
+}
 
 function palette(ids: readonly string[]): ReadonlyMap<string, string> {
   return new Map([...placesOf(ids)].map(([id, place]) => [id, colorAt(place, theme.value)]));

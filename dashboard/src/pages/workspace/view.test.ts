@@ -62,3 +62,11 @@ test("addresses of former pages lead to what they showed", () => {
   expect(path("/?q=lr%3C1")).toBe(null);
   expect(path("/p/alice")).toBe(null);
 });
+
+test("colours that runs were given are in the address, whatever the runs are called", () => {
+  const colored = new Map([["a~b,c", 3], ["run-1", 23]]);
+  const { hues } = written({ colored });
+  const given = new URLSearchParams({ hues: String(hues) });
+  expect(viewOf("/p/alice/vision", given).colored).toEqual(colored);
+  expect(viewOf("/p/alice/vision", new URLSearchParams("hues=x~24,y~-1,~3,z,w~ab")).colored).toEqual(new Map());
+});

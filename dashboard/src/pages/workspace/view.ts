@@ -2,6 +2,7 @@
 
 import { computed } from "@preact/signals";
 
+import { COLORS } from "./colors";
 import type { Spread } from "./plot/trace";
 import type { Own } from "./sections";
 import { type Change, folderOf, place, query, setQuery } from "../../state/url";
@@ -50,6 +51,8 @@ export interface View {
   step: number | null;
   /** The column by which runs are coloured. */
   color: string | null;
+  /** Places in the palette that somebody has given to runs, by their names below the folder. */
+  colored: ReadonlyMap<string, number>;
   /** The column that is the result by which runs are compared; null where it is chosen by itself. */
   goal: string | null;
 }
@@ -88,6 +91,7 @@ export function viewOf(path: string, given: URLSearchParams): View {
     spread: SPREADS.find((each) => each === given.get("band")) ?? SPREADS[0],
     step: Number.isFinite(Number.parseFloat(given.get("step") ?? "")) ? Number(given.get("step")) : null,
     color: given.get("color"),
+    colored: placesIn(listed(given.get("hues"))),
   };
 }
 
@@ -121,6 +125,7 @@ export function written(change: Partial<Omit<View, "folder">>): Change {
   if (change.spread !== undefined) set("band", change.spread === SPREADS[0] ? null : change.spread);
   if (change.step !== undefined) set("step", change.step === null ? null : String(change.step));
   if (change.color !== undefined) set("color", change.color);
+  if (change.colored !== undefined) set("hues", joined([...change.colored].map(([name, place]) => `${name}~${place}`)));
   if (change.goal !== undefined) set("goal", change.goal);
   if (change.table !== undefined) set("table", change.table ? "1" : null);
   return next;
@@ -148,6 +153,16 @@ function zooms(parts: readonly string[]): Map<string, Range> {
     const range: Range = [Number(low), Number(high)];
     // closer than two doubles can be there is nothing to show
     if (axis.length && range[0] < range[1]) found.set(axis.reverse().join("~"), range);
+  }
+  return found;
+}
+
+function placesIn(parts: readonly string[]): Map<string, number> {
+  const found = new Map<string, number>();
+  for (const part of parts) {
+    const at = part.lastIndexOf("~");
+    const place = /^\d{1,2}$/.test(part.slice(at + 1)) ? Number(part.slice(at + 1)) : COLORS;
+    if (at > 0 && place < COLORS) found.set(part.slice(0, at), place);
   }
   return found;
 }
