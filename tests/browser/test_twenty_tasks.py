@@ -365,8 +365,13 @@ def follow_a_run(hand: Hand) -> None:
 
 @task
 def with_the_keyboard_alone(hand: Hand) -> None:
-    """Find, draw, compare, open, come back: not one click."""
+    """Choose, find, draw, open: not one click."""
     page = hand.page
+    page.get_by_role("button", name="Groups").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("group", name="Group by", exact=True)).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator(":popover-open")).to_have_count(0)
     page.keyboard.press("/")
     page.keyboard.type("lr=0.1")
     expect(page.get_by_role("status").first).to_have_text("6 runs")
@@ -380,7 +385,6 @@ def with_the_keyboard_alone(hand: Hand) -> None:
     page.get_by_role("tab", name="Charts").focus()
     page.keyboard.press("ArrowRight")
     expect(page.get_by_role("tab", name="Overview")).to_be_focused()
-    page.keyboard.press("Alt+ArrowLeft")
     assert hand.clicks == 0
 
 
@@ -394,6 +398,42 @@ def with_the_keyboard_alone(hand: Hand) -> None:
 def test_a_daily_task_takes_no_more_than_four_clicks(hand: Hand, each: Task) -> None:
     each(hand)
     assert hand.clicks <= MOST
+
+
+def test_two_who_save_one_view_are_told_and_lose_nothing(ui: Ui, open_window: Callable[..., Window]) -> None:
+    """Whoever comes second keeps what is shown, and may save it under another name."""
+    pages = []
+    for _ in range(2):
+        window = open_window(1440, 900)
+        window.expected = ["412", "409", "ERR_CONNECTION_REFUSED"]
+        page = window.page
+        page.goto(ui.address())
+        expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+        page.goto(f"{page.evaluate('location.origin')}{SWEEP}")
+        pages.append(page)
+    one, other = pages
+    one.get_by_role("button", name="Views").click()
+    one.get_by_label("Save what is shown as").fill("Ours")
+    one.keyboard.press("Enter")
+    expect(one).to_have_url(re.compile("v=ours"))
+    other.goto(f"{one.url}")
+    for page, found in ((one, "loss"), (other, "accuracy")):
+        page.get_by_label("Find charts").fill(found)
+        expect(page.get_by_text("unsaved")).to_be_visible()
+    one.get_by_role("button", name="Save", exact=True).click()
+    expect(one.get_by_text("unsaved")).to_have_count(0)
+    other.get_by_role("button", name="Save", exact=True).click()
+    expect(other.get_by_role("alert")).to_contain_text(
+        "was saved by somebody meanwhile: save yours under another name"
+    )
+    expect(other.get_by_label("Find charts")).to_have_value("accuracy")
+    expect(other.get_by_text("unsaved")).to_be_visible()
+    other.get_by_role("button", name="Views: Ours").click()
+    other.get_by_label("Save what is shown as").fill("Mine")
+    other.keyboard.press("Enter")
+    expect(other).to_have_url(re.compile("v=mine"))
+    one.reload()
+    expect(one.get_by_label("Find charts")).to_have_value("loss")
 
 
 RUN = f"/experiments/{sweep.FOLDER}/run-11"

@@ -152,6 +152,8 @@ function useKeys({ active, setActive, close }: Keyed): void {
       const field = event.target as HTMLElement;
       const isText = /^(INPUT|TEXTAREA|SELECT)$/.test(field.tagName) && (field as HTMLInputElement).type !== "checkbox";
       if (isText || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+      // what is open above the page is closed by the browser, and nothing else by the same key
+      if (event.key === "Escape" && document.querySelector(":popover-open")) return;
       if (field.closest(".plot") && /^Arrow/.test(event.key)) return;
       if (act(event, field)) event.preventDefault();
     }
