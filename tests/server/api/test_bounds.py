@@ -72,6 +72,7 @@ BOUNDED_OTHERWISE = {
     "POST /experiments/{id}/tags",
     "PUT /experiments/{id}/note",
     "POST /experiments/{id}/stop",
+    "POST /experiments/{id}/writers/{writer}/frames",
     "GET /experiments/{id}/files/{file}",
     # as many as were asked for, each of bounded size
     "GET /experiments/{id}/metrics/series",
