@@ -1,7 +1,8 @@
-"""What the dashboard costs in a browser: first paint, and charts of ten million rows, of a server and of a local root.
+"""What the dashboard costs in a browser: first paint, charts of ten million rows, and a workspace of many runs.
 
-    python benchmarks/dashboard.py            # some two minutes; writes about 700 MB below the temporary directory
-    python benchmarks/dashboard.py --quick    # a tenth of the rows
+    python benchmarks/dashboard.py                     # some eight minutes; writes about 2 GB of temporary files
+    python benchmarks/dashboard.py --only workspace    # 20 runs × 100 charts × 1,000,000 rows, of a server
+    python benchmarks/dashboard.py --quick             # a tenth of the rows
 
 It needs Debian's package chromium and the built pages (`make dashboard`). The browser, headless, the server and this
 script share the same cores. Each figure stands beside a baseline of the same round: first paint beside that of a page
@@ -31,6 +32,7 @@ from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
 from benchmarks.measure_remote import PREFIX  # noqa: E402
 from benchmarks.processes import child, environment, listening, load, save  # noqa: E402
 from benchmarks.report import Figure, Table, figures, markdown, number, print_tables  # noqa: E402
+from benchmarks.workspace import measure_workspace, workspace_table  # noqa: E402
 
 _OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 _SHORT = "bench/remote/short"
@@ -38,6 +40,7 @@ _MEASURES = "performance.getEntriesByName('ml-dash:chart').map(each => each.dura
 _PAINT = "performance.getEntriesByName('first-contentful-paint').map(each => each.startTime)"
 _ONE_CHART = "m=loss&x=index"
 _PAINT_TARGET, _CHART_TARGET = 1000.0, 300.0
+_RUNS = 20
 
 
 def main() -> None:
@@ -47,39 +50,66 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows, two rounds")
     parser.add_argument("--json", action="store_true", help="print the raw results")
+    parser.add_argument("--only", choices=("charts", "workspace"), help="only these pages")
+    parser.add_argument("--idle", type=float, default=60, help="seconds that a workspace is left alone for")
+    parser.add_argument("--turns", type=int, default=1800, help="how often a live run has something new")
     options = parser.parse_args()
     if options.quick:
         options.rows, options.rounds = options.rows // 10, 2
+        options.idle, options.turns = 10, 100
     chromium = shutil.which("chromium")
     if chromium is None:
         sys.exit("this benchmark needs a browser: apt-get install chromium")
     results: dict[str, Any] = {"options": vars(options), "environment": environment()}
     with tempfile.TemporaryDirectory(prefix="ml-dash-bench-") as directory, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=_OPTIONS)
-        root = os.path.join(directory, "root")
-        _say(f"writing {options.rows:,} rows")
-        child(
-            "benchmarks.measure_remote", job="write", directory=root, megabytes=options.rows * 32 // 1_000_000
-        )
-        _write_short(root)
-        data = os.path.join(directory, "server")
-        with listening("benchmarks.measure_remote", job="serve", directory=data) as server:
-            _say("sending them to a server")
-            _send(root, server["url"], server["token"])
-            results["server"] = _measure(
-                browser, server["url"], server["token"], options.rounds, plain="/device"
-            )
-        with _local(root) as (url, tokens):
-            results["local"] = _measure(browser, url, tokens, options.rounds, plain=None)
+        tables = []
+        if options.only != "workspace":
+            _charts(browser, directory, options, results)
+            tables += [_table(results, "server"), _table(results, "local")]
+        if options.only != "charts":
+            tables.append(_workspace(browser, os.path.join(directory, "workspace"), options, results))
         browser.close()
     _say("")
     results["environment"]["load_after"] = load()
-    tables = [_table(results, "server"), _table(results, "local")]
     save("dashboard", results, markdown(tables))
     if options.json:
         print(json.dumps(results))
     else:
         print_tables(tables)
+
+
+def _workspace(browser: Browser, data: str, options: argparse.Namespace, results: dict[str, Any]) -> Table:
+    """Measure a workspace, and return its table."""
+    size = {"runs": _RUNS, "rows": options.rows // 10}
+    _say(f"filling a workspace of {size['runs']} runs × 100 charts × {size['rows']:,} rows")
+    child("benchmarks.measure_workspace", job="fill", directory=data, **size)
+    with listening("benchmarks.measure_remote", job="serve", directory=data) as server:
+        _say("a workspace, in a browser")
+        results["workspace"] = measure_workspace(
+            browser,
+            server["url"],
+            server["token"],
+            rounds=options.rounds,
+            idle=options.idle,
+            turns=options.turns,
+            **size,
+        )
+    return workspace_table(results["workspace"], size, options.turns)
+
+
+def _charts(browser: Browser, directory: str, options: argparse.Namespace, results: dict[str, Any]) -> None:
+    root = os.path.join(directory, "root")
+    _say(f"writing {options.rows:,} rows")
+    child("benchmarks.measure_remote", job="write", directory=root, megabytes=options.rows * 32 // 1_000_000)
+    _write_short(root)
+    data = os.path.join(directory, "server")
+    with listening("benchmarks.measure_remote", job="serve", directory=data) as server:
+        _say("sending them to a server")
+        _send(root, server["url"], server["token"])
+        results["server"] = _measure(browser, server["url"], server["token"], options.rounds, plain="/device")
+    with _local(root) as (url, tokens):
+        results["local"] = _measure(browser, url, tokens, options.rounds, plain=None)
 
 
 def _write_short(root: str) -> None:

@@ -27,6 +27,7 @@ from ml_dash.server.catalogue.experiments import Experiments
 from ml_dash.server.catalogue.filtered import filtered
 from ml_dash.server.catalogue.values import table_values
 from ml_dash.server.catalogue.verbs import Verbs
+from ml_dash.server.charts.looked_at import LookedAt
 from ml_dash.server.db.database import Database
 from ml_dash.server.ingest.compaction import Compactor
 from ml_dash.server.ingest.ingest import Ingest
@@ -71,6 +72,7 @@ class Store:
         self.telemetry = Telemetry()
         self.keeper = StoreKeeper(database, objects, clock, self.telemetry)
         self.backend = Backend(database, objects, settings, clock, self.telemetry, self.keeper, Recent(1000))
+        self._looked_at = LookedAt()
         self.experiments = Experiments(database, clock=clock, stale_after=settings.stale_after)
         self.verbs = Verbs(self.experiments, settings.deleted_age)
         self.limits = OwnerLimits(database, settings)
@@ -200,11 +202,11 @@ class Store:
 
     def view(self, experiment_id: str) -> StoreView:
         """Return what answers questions about an experiment's rows."""
-        return StoreView(self.backend, experiment_id)
+        return StoreView(self.backend, experiment_id, looked_at=self._looked_at)
 
     def views(self, ids: Sequence[str], series: Series) -> dict[str, StoreView]:
         """See `Library.views`."""
-        return views(self.backend, ids, series)
+        return views(self.backend, ids, series, self._looked_at)
 
     def is_ready(self) -> bool:
         """Say whether rows can be stored. If the last attempt failed, try again, at most once a second."""

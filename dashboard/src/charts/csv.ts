@@ -12,6 +12,8 @@ export interface Table {
   title: string;
   /** As `ChartProps.x`. */
   x: string;
+  /** Whether x is another metric's, as of the time of each row. */
+  isElsewhere?: boolean;
   range: readonly [number, number] | null;
   /** Where a line begins, where x counts from there. */
   originOf: (line: Line) => number;
@@ -34,13 +36,14 @@ export async function* tableOf(
   yield ended(heads.map(textCell));
   for (const [at, line] of lines.entries()) {
     const first = table.x === "index" && table.range ? Math.max(0, Math.ceil(table.range[0])) : 0;
-    for await (const page of rowPages(line, first, signal)) {
+    const along = isField && table.isElsewhere ? table.x : null;
+    for await (const page of rowPages(line, first, along, signal)) {
       const rows = page.data.filter((row) => isIn(row, line, table));
       yield rows
         .map((row) => {
           const value = inside(row.data, line.field);
           if (value === undefined) return "";
-          const x = isField ? [cell(inside(row.data, table.x))] : [];
+          const x = isField ? [cell(along === null ? inside(row.data, table.x) : row.x)] : [];
           return ended([...(several ? [textCell(line.label)] : []), String(row.index), row.createdAt, ...x, cell(value)]);
         })
         .join("");
@@ -51,9 +54,10 @@ export async function* tableOf(
   }
 }
 
-async function* rowPages({ experimentId, name, attempt, rank }: Line, first: number, signal: AbortSignal): AsyncGenerator<Rows, void> {
+/** @param x Of which other metric each row is told the last value; null for none. */
+async function* rowPages({ experimentId, name, attempt, rank }: Line, first: number, x: string | null, signal: AbortSignal): AsyncGenerator<Rows, void> {
   for (let start = first, more = true; more; ) {
-    const asked = { name, attempt, rank, start_index: start, limit: PAGE };
+    const asked = { name, attempt, rank, x, start_index: start, limit: PAGE };
     const page = await get<Rows>(`experiments/${experimentId}/metrics/rows`, asked, signal);
     yield page;
     start = page.endIndex + 1;
@@ -62,9 +66,9 @@ async function* rowPages({ experimentId, name, attempt, rank }: Line, first: num
 }
 
 /** Whether a row is in the range that is shown: from its first x on, up to the last. */
-function isIn(row: Row, line: Line, { x, range, originOf }: Table): boolean {
+function isIn(row: Row, line: Line, { x, isElsewhere, range, originOf }: Table): boolean {
   if (!range) return true;
-  const place = placeOf(row, x);
+  const place = isElsewhere && row.x !== undefined ? numberOf(row.x) : placeOf(row, x);
   const at = x === "relative" && place !== null ? place - originOf(line) : place;
   return at !== null && at >= range[0] && at < range[1];
 }
@@ -72,7 +76,10 @@ function isIn(row: Row, line: Line, { x, range, originOf }: Table): boolean {
 function placeOf(row: Row, x: string): number | null {
   if (x === "index") return row.index;
   if (x === "time" || x === "relative") return Date.parse(row.createdAt) / 1000;
-  const value = inside(row.data, x);
+  return numberOf(inside(row.data, x));
+}
+
+function numberOf(value: unknown): number | null {
   return typeof value === "number" || typeof value === "bigint" ? Number(value) : null;
 }
 

@@ -34,7 +34,19 @@ export function Popover(props: {
 
   /** What can be chosen once stands in the panel itself; fields and lists are in something. */
   function fold(event: MouseEvent): void {
-    if ((event.target as HTMLElement).closest("button")?.parentElement === panel.current) panel.current?.hidePopover();
+    if ((event.target as HTMLElement).closest("button")?.parentElement !== panel.current) return;
+    panel.current?.hidePopover();
+    // where the choice has moved the panel in the page, it is closed already, and nobody was told
+    setOpen(false);
+  }
+
+  /** The browser gives the focus back only where it was in the panel all along, and not where what had it is gone. */
+  function back(event: KeyboardEvent): void {
+    if (event.key !== "Escape") return;
+    event.preventDefault();
+    event.stopPropagation();
+    panel.current?.hidePopover();
+    button.current?.focus();
   }
 
   return (
@@ -51,7 +63,7 @@ export function Popover(props: {
         {props.icon}
         {props.text}
       </button>
-      <div ref={panel} id={id} class="popover" popover="auto" onClick={fold} onToggle={(event) => setOpen((event as unknown as ToggleEvent).newState === "open")}>
+      <div ref={panel} id={id} class="popover" popover="auto" onClick={fold} onKeyDown={back} onToggle={(event) => setOpen((event as unknown as ToggleEvent).newState === "open")}>
         {isOpen && props.children}
       </div>
     </>

@@ -15,11 +15,11 @@ from ml_dash.query.axes.clocks import INDEX, TIME
 from ml_dash.query.times import seconds_array
 from ml_dash.server.charts.parts import Parts, concatenate, into_pixels
 from ml_dash.server.charts.rows import ELSEWHERE, ChartRequest, ChartSource, checked_request, read_parts
-from ml_dash.server.charts.summaries import Buckets, gather
 
 if TYPE_CHECKING:
     from ml_dash.query.axes.as_of import Clock
     from ml_dash.server.charts.numbers import Array
+    from ml_dash.server.charts.summaries import Buckets
 
 
 class ChartLimits(NamedTuple):
@@ -129,7 +129,7 @@ def drawn(source: ChartSource, request: ChartRequest, limits: ChartLimits = LIMI
     few = max(limits.exact_rows, 4 * request.width)
     if last - first <= few:
         return Drawn(read_parts(source, request, np.array([first]), np.array([last - first])))
-    buckets = gather(source.summaries(first, last), request.fields)
+    buckets = source.buckets(first, last, request.fields)
     parts, whole = _bucket_parts(buckets, request, source.clock)
     # buckets without a value or out of range are put aside first, so that they do not count against the limits
     touched = parts.count + parts.nan + parts.pos_inf + parts.neg_inf > 0

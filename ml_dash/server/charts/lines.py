@@ -162,6 +162,8 @@ def _together(found: Drawn) -> Parts:
     if found.resolution == "rows" or not len(parts.row):
         return parts
     group = parts.row // BUCKET
+    if (group[1:] != group[:-1]).all():
+        return parts
     return merged(parts, np.flatnonzero(np.concatenate(([True], group[1:] != group[:-1]))))
 
 

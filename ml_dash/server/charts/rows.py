@@ -13,6 +13,7 @@ from ml_dash.query.axes.clocks import INDEX, TIME
 from ml_dash.query.times import seconds_array
 from ml_dash.server.charts.numbers import numbers_of
 from ml_dash.server.charts.parts import Parts, concatenate, of_rows
+from ml_dash.server.charts.summaries import gather
 from ml_dash.server.errors import ApiError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ml_dash.query.axes.as_of import Clock
     from ml_dash.query.selection import Shown
     from ml_dash.server.charts.numbers import Array, Numbers
+    from ml_dash.server.charts.summaries import Buckets
 
 
 ELSEWHERE = ""
@@ -96,6 +98,7 @@ class ChartSource(NamedTuple):
         started_ns: Gives the time at which the experiment's first run was started, in nanoseconds since the epoch; None
             where nothing tells it.
         clock: What x is, where it is a field of another metric.
+        kept: Gives the buckets of some fields of all rows, where those that were looked at lately are kept.
     """
 
     rows: int
@@ -104,6 +107,16 @@ class ChartSource(NamedTuple):
     fields: Sequence[str] = ()
     started_ns: Callable[[], int | None] = lambda: None
     clock: Clock | None = None
+    kept: Callable[[Sequence[str]], Buckets] | None = None
+
+    def buckets(self, start: int, stop: int, fields: Sequence[str]) -> Buckets:
+        """Return the buckets that have any of the rows from `start` to `stop`."""
+        if self.kept is None:
+            return gather(self.summaries(start, stop), fields)
+        found = self.kept(fields)
+        if start <= 0 and stop >= self.rows:
+            return found
+        return found.where((found.start < stop) & (found.start + found.rows > start))
 
 
 def read_parts(source: ChartSource, request: ChartRequest, start: Array, rows: Array) -> Parts:

@@ -6,15 +6,14 @@ thousand metrics would each read all of the journal.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
-from ml_dash.journal.blocks import Block, Column
+from ml_dash.server.charts.looked_at import copied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from ml_dash.journal.blocks import Block
     from ml_dash.journal.frame_table import BlockPlace, Catalogue
     from ml_dash.journal.index import JournalIndex
     from ml_dash.series import Series
@@ -23,7 +22,6 @@ _ROWS_MAX = 131_072
 """Of one series: of a longer one mostly its summaries are read."""
 _FRAMES_BYTES_MAX = 128 << 20
 """Bytes of frames that are read: of a longer journal, each series is read by itself."""
-_OBJECT_BYTES = 100
 
 
 class _Read(NamedTuple):
@@ -101,32 +99,8 @@ def _reading(
             # of a damaged frame there is none
             blocks = index.read_frame(catalogue, at, [(series, place) for series, _, place in frames[at]])
             for (series, first, _), block in zip(frames[at], blocks, strict=False):
-                kept, nbytes = _copied(block)
+                kept, nbytes = copied(block)
                 found[series].append((first, kept))
                 yield nbytes
     for several in found.values():
         several.sort(key=lambda each: each[0])
-
-
-def _copied(block: Block) -> tuple[Block, int]:
-    """Return a block that holds nothing of its frame's bytes, and how many it has itself."""
-    times = np.array(block.times, np.int64)
-    columns, nbytes = [], times.nbytes
-    for column in block.columns:
-        columns.append(_copied_column(column))
-        nbytes += sum(_size(each) for each in columns[-1][2:])
-    return Block(block.series, times, columns), nbytes
-
-
-def _copied_column(column: Column) -> Column:
-    return Column(column.field, column.type, _own(column.rows), _own(column.values))
-
-
-def _own(values: Any) -> Any:
-    return np.array(values) if isinstance(values, np.ndarray) else values
-
-
-def _size(values: Any) -> int:
-    if values is None:
-        return 0
-    return values.nbytes if isinstance(values, np.ndarray) else _OBJECT_BYTES * len(values)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.query.times import iso_time
 from ml_dash.server.catalogue.records import Found, no_such_experiment
+from ml_dash.server.charts.looked_at import LookedAt
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.cursors import (
     invalid_as_of,
@@ -104,6 +105,7 @@ class LocalLibrary:
         self._looker = Looker(self._index)
         self._lock = threading.Lock()
         self._views: Recent[str, LocalView] = Recent(_OPEN_VIEWS)
+        self._looked_at = LookedAt()
         self.closing = False
         """Whether it is about to be closed."""
 
@@ -236,7 +238,7 @@ class LocalLibrary:
         with self._lock:
             view = self._views.get(experiment_id)
             if view is None:
-                view = LocalView(self._index.located(path), self._stale_after)
+                view = LocalView(self._index.located(path), self._stale_after, self._looked_at)
             # set again, it counts as used last
             self._views[experiment_id] = view
             return view

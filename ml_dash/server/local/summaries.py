@@ -6,7 +6,7 @@ and kept in memory; when the journal has grown, only the new rows are summarised
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.server.charts.summaries import summarize_together
 
@@ -49,6 +49,7 @@ class Summaries:
 
     def __init__(self) -> None:
         self._known: dict[tuple[Series, str], _Summarised] = {}
+        self._generations: dict[str, tuple[int, Catalogue, list[Any]]] = {}
 
     def of(
         self, index: JournalIndex, series: Series, start: int, stop: int
@@ -64,6 +65,27 @@ class Summaries:
                     if base + part.start < stop and base + part.start + part.rows > start:
                         yield base + part.start, part.rows, part.summary
             base += count
+
+    def numbering(self, index: JournalIndex, series: Series) -> tuple[object, ...]:
+        """Return what is another one whenever rows of a series that are there have other numbers.
+
+        More rows of the last writer that has any leave all others where they are.
+        """
+        counted = [(name, each, each.count(series)) for name, each in index.catalogues.items()]
+        counted = [each for each in counted if each[2]]
+        last = len(counted) - 1
+        return tuple(
+            (name, self._generation(name, catalogue), count if at < last else -1)
+            for at, (name, catalogue, count) in enumerate(counted)
+        )
+
+    def _generation(self, writer: str, catalogue: Catalogue) -> int:
+        """Return a number that no other state of a writer's catalogue has, but for rows behind those that it has."""
+        known = self._generations.get(writer)
+        if known is None or known[1] is not catalogue or known[2] != catalogue.gaps:
+            number = 0 if known is None else known[0] + 1
+            known = self._generations[writer] = number, catalogue, list(catalogue.gaps)
+        return known[0]
 
     def _parts(
         self, index: JournalIndex, series: Series, writer: str, base: int, count: int

@@ -9,6 +9,7 @@ from ml_dash.journal.block_ops import slice_block
 from ml_dash.query.axes.as_of import Reach
 from ml_dash.query.journal_view import JournalView
 from ml_dash.query.stretches import Stretch, blocks_by_time
+from ml_dash.server.charts.looked_at import LookedAt
 from ml_dash.server.charts.summaries import gather
 from ml_dash.server.http.cursors import invalid_cursor
 from ml_dash.server.local.ahead import Ahead
@@ -18,7 +19,7 @@ from ml_dash.server.rows.library import ServedView
 from ml_dash.storage.blobs import Staging
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
     from ml_dash.journal.blocks import Block
     from ml_dash.journal.index import JournalIndex
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ml_dash.query.pages import Take
     from ml_dash.query.selection import Blocks
     from ml_dash.series import Series
+    from ml_dash.server.charts.summaries import Buckets
     from ml_dash.storage.survey import Located
 
 _BLOCK_ROWS = 65_536
@@ -36,12 +38,14 @@ _FEW_ROWS = 8192
 class LocalView(JournalView, ServedView):
     """Answers questions about one experiment. Any thread may ask; answers are given one at a time."""
 
-    def __init__(self, located: Located, stale_after: float) -> None:
+    def __init__(self, located: Located, stale_after: float, looked_at: LookedAt | None = None) -> None:
         super().__init__(located.journal, disk=located.disk, warns=False, stale_after=stale_after)
         self.disk = located.disk
         self.staging = Staging(located.directory)
         self._summaries = Summaries()
         self._ahead = Ahead()
+        self._token = object()
+        self._looked_at = LookedAt() if looked_at is None else looked_at
 
     def prepare(self, series: Sequence[Series], room: int) -> int:
         """See `ServedView.prepare`: a frame has blocks of all metrics, and is read and checked once for them."""
@@ -54,7 +58,23 @@ class LocalView(JournalView, ServedView):
             self._ahead.forget()
 
     def _blocks_of(self, rows: JournalIndex, series: Series) -> Blocks | None:
-        return self._ahead.blocks(rows, series)
+        known = self._ahead.blocks(rows, series)
+        if known is not None or rows.count(series) <= _FEW_ROWS:
+            return known
+        return partial(self._looked_at.pieces, self._key(rows, series), partial(rows.blocks, series))
+
+    def _buckets_of(self, rows: JournalIndex, series: Series) -> Callable[[Sequence[str]], Buckets]:
+        return lambda fields: self._looked_at.buckets(
+            self._key(rows, series),
+            partial(self._summaries.of, rows, series),
+            rows.count(series),
+            fields,
+            self.asked.get(series, ()),
+        )
+
+    def _key(self, rows: JournalIndex, series: Series) -> Hashable:
+        # by the view as well: all views may share what is kept
+        return self._token, series, self._summaries.numbering(rows, series)
 
     def _summaries_of(
         self, rows: JournalIndex, series: Series

@@ -113,7 +113,7 @@ class Drawing:
     standings: Mapping[str, Standing] = field(default_factory=dict)
     _views: Recent[str, ServedView] = field(default_factory=lambda: Recent(_VIEWS))
     _drawn: dict[str, Member | None] = field(default_factory=dict)
-    _asked: dict[str, dict[Series, None]] = field(default_factory=dict)
+    _asked: dict[str, dict[Series, dict[str, None]]] = field(default_factory=dict)
     _prepared: list[ServedView] = field(default_factory=list)
     _room: int = _ROOM_BYTES
 
@@ -124,7 +124,8 @@ class Drawing:
         for asked in several:
             if not asked.is_band and asked.expression is None:
                 of_one = self._asked.setdefault(asked.experiments[0], {})
-                of_one[Series(Kind.METRIC, asked.metric)] = None
+                fields = of_one.setdefault(Series(Kind.METRIC, asked.metric), {})
+                fields |= dict.fromkeys((asked.request.field, _own_x(asked)))
 
     def close(self) -> None:
         """Keep no rows of anybody."""
@@ -172,7 +173,8 @@ class Drawing:
         view = self._views.get(experiment_id)
         if view is None:
             view = self.library.view(experiment_id)
-            series = self._asked.get(experiment_id, ())
+            series = self._asked.get(experiment_id, {})
+            view.asked = series
             if len(series) > 1:
                 self._prepared.append(view)
                 self._room -= view.prepare(list(series), self._room)
@@ -274,6 +276,12 @@ def _drawn(view: ServedView, asked: Asked, terms: Mapping[str, _Term]) -> tuple[
         if not drawn.points:
             _check_names(source, term, asked.request.x)
         return drawn, digest_of(state_of(source, asked.request)), source.shown.notes
+
+
+def _own_x(asked: Asked) -> str:
+    """Return the field of a metric by which its rows are placed, if it has it."""
+    x = asked.request.x
+    return x if asked.metric is None else x.removeprefix(f"{asked.metric}/")
 
 
 def _charting(view: ServedView, asked: Asked, term: _Term) -> AbstractContextManager[ChartSource]:

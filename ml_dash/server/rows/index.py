@@ -188,6 +188,10 @@ class StoreIndex:
             self._found[series] = None if row is None else series_info(row)
         return self._found[series]
 
+    def holds(self, series: Series) -> bool:
+        """Say whether all blocks of a series are here already, read with those of other experiments."""
+        return series in self._kept
+
     def count(self, series: Series) -> int:
         """Return how many rows a series has."""
         info = self.info(series)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from abc import abstractmethod
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from ml_dash.errors import InvalidArgumentError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ml_dash.series import Series
     from ml_dash.server.accounts.grants import Principal
     from ml_dash.server.catalogue.records import ExperimentFilter, Found
+    from ml_dash.server.charts.summaries import Buckets
     from ml_dash.shapes import MetricField, NewTags
 
 P = ParamSpec("P")
@@ -35,13 +37,23 @@ R = TypeVar("R")
 
 
 class ServedView(RowView[Any]):
-    """What pages and routes ask besides what rows alone can answer."""
+    """What pages and routes ask besides what rows alone can answer.
+
+    Attributes:
+        asked: The fields of metrics that a request is about to ask for: what is read of one is read of all of them.
+    """
+
+    asked: Mapping[Series, Collection[str]] = MappingProxyType({})
 
     @abstractmethod
     def _summaries_of(
         self, rows: Any, series: Series
     ) -> Callable[[int, int], Iterator[tuple[int, int, bytes]]]:
         """Return what gives the summaries of a series, see `ChartSource`."""
+
+    @abstractmethod
+    def _buckets_of(self, rows: Any, series: Series) -> Callable[[Sequence[str]], Buckets]:
+        """Return what gives the buckets of some fields of a series."""
 
     def _blocks_of(self, rows: Any, series: Series) -> Blocks | None:  # noqa: ARG002 - for who has looked them up
         """Return what gives the blocks of a series that were looked up together with those of others."""
@@ -79,6 +91,7 @@ class ServedView(RowView[Any]):
                 rows.fields(series),
                 partial(self._started_ns, rows),
                 None if place.series is None else self._clock(rows, place.series, place.field, attempt, rank),
+                self._buckets_of(rows, series),
             )
 
     @abstractmethod

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ml_dash.series import Series
     from ml_dash.server.blobs.backend import Backend
+    from ml_dash.server.charts.looked_at import LookedAt
     from ml_dash.server.db.database import Database
     from ml_dash.server.rows.index import SeriesInfo
 
@@ -51,7 +52,9 @@ def standings(database: Database, boot: str, ids: Sequence[str]) -> dict[str, St
     return found
 
 
-def views(backend: Backend, ids: Sequence[str], series: Series) -> dict[str, StoreView]:
+def views(
+    backend: Backend, ids: Sequence[str], series: Series, looked_at: LookedAt | None = None
+) -> dict[str, StoreView]:
     """Return views of experiments that know what there is of a series, and how many attempts.
 
     Where it is little they have its rows already: a statement for each of a thousand runs takes longer than all else.
@@ -70,7 +73,7 @@ def views(backend: Backend, ids: Sequence[str], series: Series) -> dict[str, Sto
         for id_, attempts, started_ns in rows:
             kept = {series: blocks[id_]} if id_ in blocks else {}
             known = Known({series: infos.get(id_)}, attempts, started_ns, kept)
-            found[id_] = StoreView(backend, id_, known)
+            found[id_] = StoreView(backend, id_, known, looked_at)
     return found
 
 

@@ -16,6 +16,8 @@ from ml_dash.query.attempts import Attempt
 from ml_dash.query.axes.ranks import Ranks
 from ml_dash.query.stretches import blocks_by_time
 from ml_dash.server.catalogue.run_status import run_info
+from ml_dash.server.charts.looked_at import LookedAt
+from ml_dash.server.charts.summaries import gather
 from ml_dash.server.db.tables import EXPERIMENTS
 from ml_dash.server.rows.attempts import read_attempts, read_spans, remembered
 from ml_dash.server.rows.file_listing import FileListing
@@ -23,7 +25,7 @@ from ml_dash.server.rows.index import StoreIndex
 from ml_dash.server.rows.library import ServedView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from ml_dash.journal.blocks import Block
@@ -31,9 +33,10 @@ if TYPE_CHECKING:
     from ml_dash.query.files import FileQuery
     from ml_dash.query.pages import Take
     from ml_dash.query.runs import RunInfo
-    from ml_dash.query.selection import Range, Span
+    from ml_dash.query.selection import Blocks, Range, Span
     from ml_dash.series import Series
     from ml_dash.server.blobs.backend import Backend
+    from ml_dash.server.charts.summaries import Buckets
     from ml_dash.server.rows.index import SeriesInfo, StoredBlock
 
 
@@ -56,11 +59,19 @@ class Known(NamedTuple):
 class StoreView(ServedView):
     """Answers questions about one experiment. Make one for each request: what it has looked up, it keeps."""
 
-    def __init__(self, backend: Backend, experiment_id: str, known: Known | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        experiment_id: str,
+        known: Known | None = None,
+        looked_at: LookedAt | None = None,
+    ) -> None:
         self._backend = backend
+        self._looked_at = LookedAt() if looked_at is None else looked_at
         self._database = backend.database
         self._id = experiment_id
         self._known = known
+        self._attempts_read: list[Attempt] | None = None
         series, blocks = (None, None) if known is None else (known.series, known.blocks)
         self._index = StoreIndex(backend.database, backend.objects, experiment_id, series, blocks)
 
@@ -72,8 +83,10 @@ class StoreView(ServedView):
     def _attempts(self, rows: StoreIndex) -> list[Attempt]:  # noqa: ARG002 - they are beside the rows
         if self._known is not None and self._known.attempts < 2:
             return [Attempt(1)] * self._known.attempts
-        with self._database.read() as connection:
-            return read_attempts(connection, self._id)
+        if self._attempts_read is None:
+            with self._database.read() as connection:
+                self._attempts_read = read_attempts(connection, self._id)
+        return self._attempts_read
 
     def _whole_attempts(self, rows: StoreIndex) -> list[Attempt]:  # noqa: ARG002
         with self._database.read() as connection:
@@ -129,6 +142,28 @@ class StoreView(ServedView):
         self, rows: StoreIndex, series: Series
     ) -> Callable[[int, int], Iterator[tuple[int, int, bytes]]]:
         return partial(rows.summaries, series)
+
+    def _buckets_of(self, rows: StoreIndex, series: Series) -> Callable[[Sequence[str]], Buckets]:
+        info = rows.info(series)
+        if info is None:
+            return partial(gather, ())
+        return lambda fields: self._looked_at.buckets(
+            self._key(info),
+            partial(rows.summaries, series),
+            info.rows,
+            fields,
+            self.asked.get(series, ()),
+        )
+
+    def _blocks_of(self, rows: StoreIndex, series: Series) -> Blocks | None:
+        info = rows.info(series)
+        if info is None or rows.holds(series):
+            return None
+        return partial(self._looked_at.pieces, self._key(info), partial(rows.blocks, series))
+
+    def _key(self, info: SeriesInfo) -> Hashable:
+        # the time of the first row: what is written after all rows were removed has the same numbers
+        return self._id, info.number, info.first_ns
 
     def prepare(self, series: Sequence[Series], room: int) -> int:  # noqa: ARG002 - no rows are kept
         """See `ServedView.prepare`."""

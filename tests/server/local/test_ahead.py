@@ -10,6 +10,7 @@ import pytest
 
 from ml_dash import Experiment
 from ml_dash.series import Kind, Series
+from ml_dash.server.charts.summaries import gather
 from ml_dash.server.local import ahead
 from ml_dash.server.local.view import LocalView
 from ml_dash.storage.survey import Located
@@ -117,3 +118,34 @@ def test_a_damaged_frame_is_left_out_alike(tmp_path: Path) -> None:
     found = charts(view)
     assert found == charts(view_of(tmp_path))
     assert min(each["points"] for each in found) < 27
+
+
+def test_kept_buckets_are_those_of_the_journal_whichever_writer_goes_on(tmp_path: Path) -> None:
+    """Rows are numbered from writer to writer: one more writer, or more rows of the last one, move none before."""
+    prefix = Located("a/long/run", str(tmp_path / "a/long/run"))
+    train = Series(Kind.METRIC, "train")
+    view = LocalView(prefix, 90.0)
+
+    def write(first: int, count: int, flushed: int) -> None:
+        exp = Experiment("a/long/run", dash_root=str(tmp_path), echo=False, capture=False)
+        with exp.run:
+            for step in range(first, first + count):
+                exp.metrics("train").log(step=step, v=step / 7)
+                if step - first == flushed:
+                    exp.flush()
+                    check(step)
+
+    def check(last: int) -> None:
+        with view.charting(train, "all") as source:
+            found = source.buckets(0, source.rows, ["v", "step"])
+            expected = gather(source.summaries(0, source.rows), ["v", "step"])
+        assert found.start.tolist() == expected.start.tolist()
+        assert all(found.stats[name].tobytes() == expected.stats[name].tobytes() for name in ("v", "step"))
+        assert found.stats["step"]["max"].max() == last
+
+    write(0, 9000, 8500)
+    check(8999)
+    write(9000, 9000, 8600)
+    check(17_999)
+    write(18_000, 10, 5)
+    check(18_009)

@@ -20,6 +20,9 @@ import { show, SIZES, view } from "./view";
 /** Charts of a section that are made at once; more of them as somebody scrolls there. */
 const STEP = 24;
 const HEIGHTS = { small: 168, medium: 240, large: 360 } as const;
+/** The least width of a chart, and what is between two. */
+const WIDTHS = { small: 250, medium: 360, large: 520 } as const;
+const GAP = 8;
 
 export function Charts(): JSX.Element {
   const { expanded } = view.value;
@@ -27,9 +30,12 @@ export function Charts(): JSX.Element {
   const large = expanded === null ? undefined : [...own.value, ...charts.value].find((chart) => chart.title === expanded);
   const hasMedia = useHasMedia();
   const pane = useRef<HTMLDivElement>(null);
-  const [height, setHeight] = useState(0);
+  const [{ width, height }, setRoom] = useState({ width: 0, height: 0 });
   useEffect(() => {
-    const sized = new ResizeObserver(([entry]) => setHeight(Math.floor(entry!.contentRect.height)));
+    const sized = new ResizeObserver(([entry]) => {
+      const room = entry!.contentRect;
+      setRoom({ width: Math.floor(room.width), height: Math.floor(room.height) });
+    });
     sized.observe(pane.current!);
     return () => sized.disconnect();
   }, []);
@@ -39,12 +45,12 @@ export function Charts(): JSX.Element {
       <div class="charts-pane" ref={pane}>
         {large ? (
           <div class="panels-one">
-            <Panel key={large.title} chart={large} title={large.title} height={Math.max(HEIGHTS.small, height - 64)} />
+            <Panel key={large.title} chart={large} title={large.title} height={Math.max(HEIGHTS.small, height - 64)} columns={null} />
           </div>
         ) : (
           <>
             {sections.map((section) => (
-              <SectionPart key={section.name} section={section} />
+              <SectionPart key={section.name} section={section} room={width} />
             ))}
             {hasMedia && (
               <MadePart name="Media" told="images, tables and so on, by step">
@@ -101,11 +107,12 @@ function Toolbar(): JSX.Element {
   );
 }
 
-function SectionPart({ section }: { section: Section }): JSX.Element {
+function SectionPart({ section, room }: { section: Section; room: number }): JSX.Element {
   const [made, setMade] = useState(STEP);
   const end = useRef<HTMLDivElement>(null);
   const { charts, name, open } = section;
   const { size } = view.value;
+  const columns = Math.max(1, Math.floor((room + GAP) / (WIDTHS[size] + GAP)));
   useEffect(() => {
     if (!open || made >= charts.length) return;
     const near = new IntersectionObserver(([entry]) => entry!.isIntersecting && setMade((before) => before + STEP), {
@@ -119,9 +126,9 @@ function SectionPart({ section }: { section: Section }): JSX.Element {
     <section class="chart-section" aria-label={name}>
       <SectionHead name={name} told={whole(charts.length)} isOpen={open} />
       {open && (
-        <div class={`panels panels-${size}`}>
+        <div class="panels" style={{ gridTemplateColumns: `repeat(${columns}, minmax(0, 1fr))` }}>
           {charts.slice(0, made).map((chart) => (
-            <Panel key={chart.title} chart={chart} title={shortTitle(chart, name)} height={HEIGHTS[size]} />
+            <Panel key={chart.title} chart={chart} title={shortTitle(chart, name)} height={HEIGHTS[size]} columns={columns} />
           ))}
           <div ref={end} class="end" />
         </div>

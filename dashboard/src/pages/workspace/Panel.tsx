@@ -1,22 +1,23 @@
 /** A chart of the workspace: one field of a metric, a line for each run that is drawn. */
 
 import { useSignalEffect } from "@preact/signals";
-import { Download, Maximize2, Minimize2, Pin, PinOff, X, ZoomOut } from "lucide-preact";
 import type { JSX } from "preact";
-import { useEffect, useId, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import { keyed } from "../../charts/plot";
 import { theme } from "../../state/theme";
 import { plain } from "../../ui/terminal";
-import { Popover } from "../../ui/Popover";
 import { curves } from "./curves";
 import { cursor, hovered } from "./hover";
-import { askFor, linesOf, type Shown, singleLines, traceFor } from "./lines";
+import { askFor, linesOf, type Shown, traceFor } from "./lines";
+import { Resize, type Size } from "./panel/Resize";
+import { above, type Bounds, changedIn, PLAIN } from "./panel/settings";
+import { SettingsMenu } from "./panel/SettingsMenu";
+import { Tools } from "./panel/Tools";
 import { axesFor, xOfPixel, yOfPixel } from "./plot/axes";
 import { nearest, readings, short } from "./plot/read";
 import { type Scene, Surface } from "./plot/surface";
 import { lastOf, type Trace } from "./plot/trace";
-import { savePng, saveRows, saveSvg } from "./save";
 import { axisOf, axisTitle, type ChartOf } from "./sections";
 import { chosenX, markEmpty } from "./state";
 import { tip } from "./Tip";
@@ -33,11 +34,18 @@ interface Drag {
   pans: boolean;
 }
 
-export function Panel(props: { chart: ChartOf; title: string; height: number }): JSX.Element {
-  const { chart, height } = props;
+export function Panel(props: {
+  chart: ChartOf;
+  title: string;
+  /** That of a chart that has none of its own. */
+  height: number;
+  /** Charts that stand side by side; null where this one stands alone. */
+  columns: number | null;
+}): JSX.Element {
+  const { chart } = props;
   const id = useId();
   const box = useRef<HTMLElement>(null);
-  const [ground, drawing, over] = [useRef<HTMLCanvasElement>(null), useRef<HTMLCanvasElement>(null), useRef<HTMLCanvasElement>(null)];
+  const [base, over] = [useRef<HTMLCanvasElement>(null), useRef<HTMLCanvasElement>(null)];
   const surface = useRef<Surface | null>(null);
   const [width, setWidth] = useState(0);
   const [isSeen, setSeen] = useState(false);
@@ -45,14 +53,25 @@ export function Panel(props: { chart: ChartOf; title: string; height: number }):
   const [yRange, setYRange] = useState<Range | null>(null);
   const [moving, setMoving] = useState<Range | null>(null);
   const [drag, setDrag] = useState<Drag | null>(null);
+  const [sizing, setSizing] = useState<Size | null>(null);
 
-  const { smoothing, log, logX, zoom, expanded, pinned, own } = view.value;
-  const axis = axisOf(chosenX.value, chart);
-  const range = moving ?? zoom.get(axis) ?? null;
+  const { smoothing, zoom, settings } = view.value;
+  const own = settings.get(chart.title) ?? PLAIN;
+  const [logX, logY] = [own.logX ?? view.value.logX, own.logY ?? view.value.log];
+  const axis = own.x ?? axisOf(chosenX.value, chart);
+  const zoomed = moving ?? zoom.get(axis) ?? null;
+  const range: Bounds | null = zoomed ?? own.xRange;
   const lines = linesOf(chart);
   // while it is moved, what is there is drawn: what lies beyond is asked for when it has come to rest
-  const shown: Shown = { x: chosenX.value, range: zoom.get(axis) ?? null, width, smoothing };
-  const asks = isSeen && width ? lines.map((line) => askFor(line, chart, shown)) : [];
+  const asked = zoom.get(axis) ?? (own.xRange && ([own.xRange[0], own.xRange[1] === null ? null : above(own.xRange[1])] as const));
+  const smooth = own.smooth ?? ({ kind: "ema", amount: smoothing } as const);
+  const shown: Shown = { axis, range: asked, width, smooth: smooth.amount ? smooth : null };
+  const asks = isSeen && width ? lines.map((line) => askFor(line, shown)) : [];
+  const size: Size = {
+    columns: Math.min(sizing?.columns ?? own.columns, props.columns ?? 1),
+    height: props.columns === null ? props.height : (sizing?.height ?? own.height ?? props.height),
+  };
+  const { height } = size;
   const said = JSON.stringify(asks);
 
   useEffect(() => {
@@ -61,9 +80,12 @@ export function Panel(props: { chart: ChartOf; title: string; height: number }):
     const plot = box.current!.querySelector(".plot")!;
     seen.observe(plot);
     sized.observe(plot);
-    surface.current = new Surface(ground.current!, drawing.current!, over.current!);
     return () => (seen.disconnect(), sized.disconnect());
   }, []);
+  // of charts that nobody sees there are no canvases: the browser would put all of them together for each frame
+  useLayoutEffect(() => {
+    surface.current = isSeen ? new Surface(base.current!, over.current!) : null;
+  }, [isSeen]);
   useEffect(() => {
     if (asks.length) curves.want(id, asks, () => setVersion((before) => before + 1));
     else curves.drop(id);
@@ -76,21 +98,24 @@ export function Panel(props: { chart: ChartOf; title: string; height: number }):
   );
   const scene = useMemo((): Scene | null => {
     if (!width) return null;
-    const axes = axesFor(traces, { width, height, x: axis, logX, logY: log, xRange: range, yRange });
+    const axes = axesFor(traces, { width, height, x: axis, logX, logY, xRange: range, yRange: yRange ?? own.yRange, cut: own.cut });
     return axes && { axes, traces, width, height };
-  }, [traces, width, height, axis, log, logX, range?.[0], range?.[1], yRange]);
+  }, [traces, width, height, axis, logX, logY, range?.[0], range?.[1], yRange, own.yRange?.[0], own.yRange?.[1], own.cut]);
   useEffect(() => {
     surface.current?.show(scene);
     surface.current?.mark(null, hovered.peek());
     if (scene && traces.length) performance.mark("ml-dash:chart", { detail: chart.title });
   }, [scene, theme.value]);
+  // the cursor is the same in all charts of one x, and in no others
+  const along = useRef(axis);
+  along.current = axis;
   useSignalEffect(() => {
     const at = cursor.value;
-    surface.current?.mark(at && at.axis === axisOf(chosenX.value, chart) ? at.x : null, hovered.value);
+    surface.current?.mark(at && at.axis === along.current ? at.x : null, hovered.value);
   });
 
   function placeOf(event: MouseEvent): { left: number; top: number } {
-    const { left, top } = over.current!.getBoundingClientRect();
+    const { left, top } = base.current!.getBoundingClientRect();
     return { left: event.clientX - left, top: event.clientY - top };
   }
 
@@ -174,52 +199,22 @@ export function Panel(props: { chart: ChartOf; title: string; height: number }):
   }
 
   // of texts and the like there is no chart: that is known once all runs have answered
-  const hasNothing = range === null && traces.length > 0 && traces.length === lines.length && traces.every(({ points }) => !points.x.length);
+  const hasNothing = range === null && own.x === null && traces.length > 0 && traces.length === lines.length && traces.every(({ points }) => !points.x.length);
   useEffect(() => {
     if (hasNothing) markEmpty(chart.title);
   }, [hasNothing]);
 
-  const isPinned = pinned.includes(chart.title);
-  const isOwn = own.some((each) => each.title === chart.title);
-  const isExpanded = expanded === chart.title;
   const isWaiting = isSeen && lines.length > 0 && !traces.length;
   const problem = traces.length ? undefined : asks.map((ask) => curves.problemOf(ask)).find(Boolean);
-  const isZoomed = range !== null || yRange !== null;
   return (
-    <figure ref={box} class="tile" data-chart={chart.title}>
+    <figure ref={box} class="tile" data-chart={chart.title} style={size.columns > 1 ? { gridColumn: `span ${size.columns}` } : {}}>
       <figcaption class="tile-head">
         <span class="tile-title" title={chart.title}>
           {plain(props.title)}
         </span>
-        <span class="tile-tools">
-          {isZoomed && <Tool label={`Show all of ${chart.title}`} onClick={showAll} icon={<ZoomOut />} shown />}
-          <Tool
-            label={`${isPinned ? "Unpin" : "Pin"} ${chart.title}`}
-            onClick={() => show({ pinned: isPinned ? pinned.filter((each) => each !== chart.title) : [...pinned, chart.title] })}
-            icon={isPinned ? <PinOff /> : <Pin />}
-          />
-          {isOwn && (
-            <Tool label={`Remove ${chart.title}`} onClick={() => show({ own: own.filter((each) => each.title !== chart.title) })} icon={<X />} />
-          )}
-          <Popover label={`Save ${chart.title}`} icon={<Download />}>
-            <button type="button" onClick={() => scene && savePng(scene, chart.title, axisTitle(axis))}>
-              PNG
-            </button>
-            <button type="button" onClick={() => scene && saveSvg(scene, chart.title, axisTitle(axis))}>
-              SVG
-            </button>
-            {chart.parts.some((part) => "field" in part) && (
-              <button type="button" title="All rows, as they were logged" onClick={() => void saveRows(singleLines(chart), chart.title, axis, range)}>
-                CSV
-              </button>
-            )}
-          </Popover>
-          <Tool
-            label={isExpanded ? "Make it small again" : `Enlarge ${chart.title}`}
-            onClick={() => show({ expanded: isExpanded ? null : chart.title }, { push: true })}
-            icon={isExpanded ? <Minimize2 /> : <Maximize2 />}
-          />
-        </span>
+        <Tools chart={chart} scene={scene} axis={axis} range={range} onShowAll={zoomed !== null || yRange !== null ? showAll : null}>
+          <SettingsMenu chart={chart} settings={own} shown={scene && { axis, x: scene.axes.x, y: scene.axes.y }} />
+        </Tools>
       </figcaption>
       <div
         class={`plot ${isWaiting && !problem ? "waiting" : ""}`}
@@ -235,9 +230,8 @@ export function Panel(props: { chart: ChartOf; title: string; height: number }):
         onDblClick={showAll}
         onWheel={onWheel}
       >
-        <canvas ref={ground} />
-        <canvas ref={drawing} />
-        <canvas ref={over} />
+        {isSeen && <canvas ref={base} />}
+        {isSeen && <canvas ref={over} />}
         {drag && !drag.pans && scene && <Selection drag={drag} scene={scene} />}
         {!isWaiting && !scene && isSeen && !problem && (
           <p class="plot-none">{lines.length ? `No numbers ${range ? "in this range" : "here"}` : "None of the drawn runs has it"}</p>
@@ -245,15 +239,19 @@ export function Panel(props: { chart: ChartOf; title: string; height: number }):
         {problem && <p class="plot-none">{problem}</p>}
       </div>
       {scene && axisTitle(axis) && <span class={`plot-axis ${axis === chosenX.value ? "" : "other"}`}>{axisTitle(axis)}</span>}
+      {props.columns !== null && (
+        <Resize
+          title={chart.title}
+          size={size}
+          most={props.columns}
+          onMove={setSizing}
+          onSize={(next) => {
+            const change = next ? { columns: next.columns, height: next.height === props.height ? null : next.height } : { columns: 1, height: null };
+            show({ settings: changedIn(view.peek().settings, chart.title, change) });
+          }}
+        />
+      )}
     </figure>
-  );
-}
-
-function Tool(props: { label: string; icon: JSX.Element; shown?: boolean; onClick: () => void }): JSX.Element {
-  return (
-    <button type="button" class={`icon ${props.shown ? "shown" : ""}`} aria-label={props.label} title={props.label} onClick={props.onClick}>
-      {props.icon}
-    </button>
   );
 }
 

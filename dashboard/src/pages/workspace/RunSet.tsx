@@ -14,6 +14,7 @@ import { type Column } from "./columns";
 import { FilterField } from "./FilterField";
 import { ColorPicker, GroupPicker } from "./GroupPicker";
 import { saveTable } from "./csv";
+import { NAME as NAME_KEY, sizing, widthOf } from "./heads/layout";
 import { listing } from "./runs";
 import { RunTable } from "./RunTable";
 import { coloring, columns, drawn, groups, groupsDrawn, isGrouped } from "./state";
@@ -78,8 +79,9 @@ export function RunSet(props: {
       ) : (
         <RunTable
           columns={shown}
-          widths={shown.map(widthOf)}
-          nameWidth={table ? NAME_WIDE : NAME}
+          widths={shown.map(pixels)}
+          nameWidth={table ? widthOf(NAME_KEY, view.value.widths, false, NAME_WIDE) : NAME}
+          isNameFixed={table && (sizing.value?.key ?? (view.value.widths.has(NAME_KEY) ? NAME_KEY : null)) === NAME_KEY}
           active={props.active}
           onActive={props.onActive}
           onRange={props.onRange}
@@ -159,22 +161,20 @@ function SaveButton(props: { reachAll: () => Promise<void> }): JSX.Element {
   );
 }
 
+function pixels({ key }: Column): number {
+  return widthOf(key, view.value.widths, isGrouped.value);
+}
+
 /** As many columns as have room. */
 function fitting(all: readonly Column[], room: number): Column[] {
   const found: Column[] = [];
   let left = room;
   for (const column of all) {
-    left -= widthOf(column);
+    left -= pixels(column);
     if (left < 0) break;
     found.push(column);
   }
   return found;
-}
-
-const WIDTHS: Readonly<Record<string, number>> = { started: 104, active: 104, duration: 84, tags: 120, note: 160, host: 96, status: 84 };
-
-function widthOf(column: Column): number {
-  return WIDTHS[column.key] ?? (isGrouped.value ? 100 : 78);
 }
 
 function ofGroups(): string {

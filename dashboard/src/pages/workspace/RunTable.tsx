@@ -11,6 +11,7 @@ import { duration, text, whole } from "../../ui/format";
 import { plain } from "../../ui/terminal";
 import { VirtualList } from "../../ui/VirtualList";
 import { type Column, stepOf, valueOf } from "./columns";
+import { ColumnHead } from "./heads/ColumnHead";
 import { cursor, hovered } from "./hover";
 import { short } from "./plot/read";
 import { RunColor } from "./RunColor";
@@ -22,6 +23,8 @@ import { show, view } from "./view";
 import { drawnBy, groupSwitched, isGroupDrawn, switched } from "./visible";
 
 const ROW = 28;
+/** Pixels before the name. */
+const BEFORE = 66;
 const [DIGITS, GROUP_DIGITS] = [5, 4];
 const STANDING_WORDS = { stale: "stale: marked as running, but no heartbeat", unknown: "not started" } as const;
 
@@ -29,8 +32,9 @@ export function RunTable(props: {
   columns: readonly Column[];
   /** Pixels of each column. */
   widths: readonly number[];
-  /** Pixels of the name's column, at least. */
+  /** Pixels of the name's column; at least, where it takes what is left. */
   nameWidth: number;
+  isNameFixed: boolean;
   active: number;
   onActive: (at: number) => void;
   onRange: (first: number, last: number) => void;
@@ -42,9 +46,11 @@ export function RunTable(props: {
   /** Where Shift begins, for eyes and for ticks. */
   const anchors = useRef({ eye: 0, tick: 0 });
   const isDrawn = drawnBy(view.value);
-  const template = `20px 24px 14px minmax(${props.nameWidth}px, 1fr) ${widths.map((width) => `${width}px`).join(" ")}`;
+  const name = props.isNameFixed ? `${props.nameWidth}px` : `minmax(${props.nameWidth}px, 1fr)`;
+  const template = `28px 24px 14px ${name} ${widths.map((width) => `${width}px`).join(" ")}`;
   const style = { gridTemplateColumns: template };
-  const least = 58 + props.nameWidth + widths.reduce((sum, width) => sum + width, 0);
+  const least = BEFORE + props.nameWidth + widths.reduce((sum, width) => sum + width, 0);
+  const stays = staying(columns, widths, props.nameWidth);
 
   /** What a click at a place is meant for: with Shift all from the last click on. */
   function meant(kind: "eye" | "tick", at: number, isLong: boolean): Set<string> {
@@ -64,12 +70,12 @@ export function RunTable(props: {
         label="Runs"
         onRange={props.onRange}
         {...(broughtIn >= 0 ? { active: broughtIn } : {})}
-        header={<Head columns={columns} style={{ ...style, minWidth: `${least}px` }} />}
+        header={<Head columns={columns} widths={widths} nameWidth={props.nameWidth} stays={stays} style={{ ...style, minWidth: `${least}px` }} />}
         render={(at) => {
           const entry = entryAt(at);
           const rowStyle = { ...style, height: `${ROW}px`, minWidth: `${least}px` };
           if (!entry) return <div key={at} role="row" class="run-row skeleton" style={rowStyle} />;
-          const common = { at, columns, isActive: at === props.active, style: rowStyle, onActive: () => props.onActive(at) };
+          const common = { at, columns, stays, isActive: at === props.active, style: rowStyle, onActive: () => props.onActive(at) };
           if (entry.group) return <GroupRow key={entry.group.key} {...common} group={entry.group} />;
           const { run, inside } = entry;
           const place = isGrouped.value ? -1 : at;
@@ -94,7 +100,30 @@ export function RunTable(props: {
   );
 }
 
-function Head(props: { columns: readonly Column[]; style: JSX.CSSProperties }): JSX.Element {
+/** Columns that stay in sight while the others are scrolled along, and how far from the left. */
+function staying(columns: readonly Column[], widths: readonly number[], nameWidth: number): readonly (Staying | null)[] {
+  const { stuck, table } = view.value;
+  let left = BEFORE + nameWidth;
+  return columns.map(({ key }, at) => {
+    if (!table || !stuck.includes(key)) return null;
+    const found = { class: "stays", style: { left: `${left}px` } };
+    left += widths[at]!;
+    return found;
+  });
+}
+
+interface Staying {
+  class: string;
+  style: JSX.CSSProperties;
+}
+
+function Head(props: {
+  columns: readonly Column[];
+  widths: readonly number[];
+  nameWidth: number;
+  stays: readonly (Staying | null)[];
+  style: JSX.CSSProperties;
+}): JSX.Element {
   const { rows, total } = listing.value;
   const { shown, except } = view.value;
   const all = rows.length > 0 && rows.every((row) => ticked.value.has(row.id));
@@ -124,42 +153,26 @@ function Head(props: { columns: readonly Column[]; style: JSX.CSSProperties }): 
         </button>
       </span>
       <span role="columnheader" aria-label="Colour" />
-      <Title column="name" title="Name" />
-      {props.columns.map((column) => (
-        <Title key={column.key} of={column} column={column.key} title={column.title} isNumber={column.kind !== "record"} />
+      <ColumnHead column="name" title="Name" width={props.nameWidth} class="run-name" />
+      {props.columns.map((column, at) => (
+        <ColumnHead
+          key={column.key}
+          of={column}
+          column={column.key}
+          title={column.title}
+          isNumber={column.kind !== "record"}
+          width={props.widths[at]!}
+          {...props.stays[at]}
+        />
       ))}
     </div>
   );
 }
 
-/** A column's head; a click sorts by it, one more the other way round. */
-function Title(props: { column: string; title: string; of?: Column; isNumber?: boolean }): JSX.Element {
-  const { order } = view.value;
-  const descends = order.startsWith("-");
-  const isSorted = order.slice(Number(descends)) === props.column;
-  const hasNoOrder = props.column === "tags" || props.column === "note";
-  const isUp = props.column === "name" || props.column.startsWith("min(");
-  const next = isSorted ? (descends ? props.column : `-${props.column}`) : isUp ? props.column : `-${props.column}`;
-  return (
-    <span role="columnheader" aria-sort={isSorted ? (descends ? "descending" : "ascending") : "none"} class={props.isNumber ? "numbers" : ""}>
-      <button type="button" title={props.title} disabled={hasNoOrder} onClick={() => show({ order: next })}>
-        <span class="head-text">{plain(props.of ? shortTitle(props.of) : props.title)}</span>
-        {props.of?.kind === "metric" && props.of.aggregate !== "last" && <span class="head-kind">{props.of.aggregate}</span>}
-        {isSorted && <span aria-hidden="true">{descends ? "↓" : "↑"}</span>}
-      </button>
-    </span>
-  );
-}
-
-/** What tells a column in little room: the whole is in its title. */
-function shortTitle(column: Column): string {
-  if (column.kind === "record") return column.title;
-  return (column.kind === "metric" ? column.metric.field : column.name.split(".").at(-1)!) || column.title;
-}
-
 interface Common {
   at: number;
   columns: readonly Column[];
+  stays: readonly (Staying | null)[];
   isActive: boolean;
   style: JSX.CSSProperties;
   onActive: () => void;
@@ -227,8 +240,8 @@ function Row(props: RowProps): JSX.Element {
           </span>
         )}
       </span>
-      {props.columns.map((column) => (
-        <span key={column.key} role="cell" class={column.kind === "record" ? "" : "numbers"}>
+      {props.columns.map((column, at) => (
+        <span key={column.key} role="cell" class={classOf(column, props.stays[at])} style={props.stays[at]?.style}>
           <Cell column={column} run={run} />
         </span>
       ))}
@@ -282,13 +295,17 @@ function GroupRow(props: Common & { group: Group }): JSX.Element {
           {plain(group.label)} <span class="count">{whole(group.runs.length)}</span>
         </button>
       </span>
-      {props.columns.map((column) => (
-        <span key={column.key} role="cell" class={column.kind === "record" ? "" : "numbers"}>
+      {props.columns.map((column, at) => (
+        <span key={column.key} role="cell" class={classOf(column, props.stays[at])} style={props.stays[at]?.style}>
           <GroupCell column={column} group={group} />
         </span>
       ))}
     </div>
   );
+}
+
+function classOf(column: Column, stays: Staying | null | undefined): string {
+  return `${column.kind === "record" ? "" : "numbers"} ${stays?.class ?? ""}`;
 }
 
 function GroupCell({ column, group }: { column: Column; group: Group }): JSX.Element {

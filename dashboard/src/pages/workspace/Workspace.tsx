@@ -155,6 +155,8 @@ function useKeys({ active, setActive, close }: Keyed): void {
       // what is open above the page is closed by the browser, and nothing else by the same key
       if (event.key === "Escape" && document.querySelector(":popover-open")) return;
       if (field.closest(".plot") && /^Arrow/.test(event.key)) return;
+      // it closes what is over the page first, which the browser does
+      if (event.key === "Escape" && document.querySelector(":popover-open")) return;
       if (act(event, field)) event.preventDefault();
     }
     function go(by: number, ticks: boolean): void {

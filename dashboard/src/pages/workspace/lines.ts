@@ -6,9 +6,10 @@ import { type Trace, type TraceOf, traceOf } from "./plot/trace";
 import type { Points } from "./points";
 import type { Group } from "./groups";
 import { nameIn } from "./runs";
-import { axisOf, type ChartOf, type Part, partTitle } from "./sections";
+import type { Bounds } from "./panel/settings";
+import { type ChartOf, type Part, partTitle } from "./sections";
 import { attemptOf, colors, drawn, fieldsIn, groupId, groupsDrawn, isGrouped, isSettled, opened } from "./state";
-import { type Range, view } from "./view";
+import { view } from "./view";
 
 export interface Line {
   /** Of a band, the first of its runs. */
@@ -87,18 +88,16 @@ function sourceOf(part: Part): Source {
 }
 
 export interface Shown {
-  /** As it was chosen for all charts. */
-  x: string;
-  range: Range | null;
+  axis: string;
+  range: Bounds | null;
   width: number;
-  smoothing: number;
+  smooth: Smooth | null;
 }
 
-export function askFor(line: Line, chart: ChartOf, { x, range, width, smoothing }: Shown): Ask {
-  const smooth: Smooth | null = smoothing ? { kind: "ema", amount: smoothing } : null;
+export function askFor(line: Line, { axis, range, width, smooth }: Shown): Ask {
   const [start, stop] = range ?? [null, null];
   const wide = Math.max(WIDTH_STEP, Math.ceil(width / WIDTH_STEP) * WIDTH_STEP);
-  return { source: line.source, version: line.version, window: { x: axisOf(x, chart), start, stop, width: wide, smooth } };
+  return { source: line.source, version: line.version, window: { x: axis, start, stop, width: wide, smooth } };
 }
 
 /** What is drawn of a line: as it is asked for where that is there, else as it was before. */

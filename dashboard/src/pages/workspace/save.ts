@@ -5,7 +5,8 @@ import type { Line } from "./lines";
 import { CanvasPen, type Pen, SvgPen } from "./plot/pen";
 import { paint } from "./plot/paint";
 import { inks, type Scene } from "./plot/surface";
-import type { Range } from "./view";
+import type { Bounds } from "./panel/settings";
+import type { ChartOf } from "./sections";
 
 const [HEAD, LEGEND_LINE, MARGIN, LEGEND_MAX] = [26, 16, 12, 24];
 const SWATCH = 14;
@@ -63,7 +64,7 @@ function colorOf(name: string): string {
 }
 
 /** Save the rows of a chart's lines, each as it was logged; of what is worked out there are none. */
-export async function saveRows(lines: readonly Line[], title: string, axis: string, range: Range | null): Promise<void> {
+export async function saveRows(lines: readonly Line[], { title, fields }: ChartOf, axis: string, bounds: Bounds | null): Promise<void> {
   const started = new Map(lines.map(({ run }) => [run.id, Date.parse(run.startedAt ?? run.createdAt) / 1000]));
   const logged = lines.flatMap(({ run, source, of }) =>
     source.field === undefined || source.experiment === undefined
@@ -81,7 +82,9 @@ export async function saveRows(lines: readonly Line[], title: string, axis: stri
         ],
   );
   const originOf = ({ experimentId }: { experimentId: string }): number => started.get(experimentId) ?? 0;
-  await saveCsv(logged, { title, x: axis, range, originOf }, new AbortController().signal, () => undefined);
+  const range = bounds && ([bounds[0] ?? Number.NEGATIVE_INFINITY, bounds[1] ?? Number.POSITIVE_INFINITY] as const);
+  const isElsewhere = !fields.includes(axis);
+  await saveCsv(logged, { title, x: axis, isElsewhere, range, originOf }, new AbortController().signal, () => undefined);
 }
 
 export function fileName(title: string): string {

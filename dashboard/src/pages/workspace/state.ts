@@ -11,6 +11,7 @@ import { colorAt, placesOf } from "./colors";
 import { askedBy, chosenByThemselves, type Column, columnOf, objectiveOf } from "./columns";
 import { fields, together } from "./fields";
 import { type Group, groupsOf } from "./groups";
+import { laidOut } from "./heads/layout";
 import { type Coloring, coloringOf } from "./coloring";
 import { type Asked, listing, nameIn } from "./runs";
 import { axesOf, chartsOf, ownCharts } from "./sections";
@@ -86,9 +87,9 @@ export const goal = computed((): Column | null => {
 
 /** The columns of the table, in their order. */
 export const columns = computed((): Column[] => {
-  const { columns } = view.value;
-  if (!columns) return chosenByThemselves(listing.value.rows, metrics.value);
-  return columns.flatMap((key) => columnOf(key, metrics.value) ?? []);
+  const { columns, stuck } = view.value;
+  const all = columns ? columns.flatMap((key) => columnOf(key, metrics.value) ?? []) : chosenByThemselves(listing.value.rows, metrics.value);
+  return laidOut(all, stuck);
 });
 
 /** What lists are asked for; the same one for as long as it says the same. */

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 
 import { changed } from "../../state/url";
 import { formerly } from "./former";
+import { PLAIN as OWN } from "./panel/settings";
 import { type View, viewOf, written } from "./view";
 
 const PLAIN = viewOf("/p/alice/vision", new URLSearchParams());
@@ -34,6 +35,9 @@ test("all that is changed in a view comes back from its address, whatever names 
     step: 0,
     color: "params.lr",
     goal: "max(val/acc)",
+    settings: new Map([["a ~ b, 5 %", { ...OWN, x: "train/a~b", smooth: { kind: "mean", amount: 20 }, yRange: [null, 2], columns: 2 }]]),
+    widths: new Map([["params.lr", 120], ["name", 300], ['"params.a~b"', 64]]),
+    stuck: ["params.lr"],
   };
   expect(again(change)).toEqual({ ...PLAIN, ...change });
 });

@@ -4,6 +4,7 @@ import { computed } from "@preact/signals";
 
 import { COLORS } from "./colors";
 import type { Spread } from "./plot/trace";
+import { partsOf, type Settings, settingsOf } from "./panel/settings";
 import type { Own } from "./sections";
 import { type Change, folderOf, place, query, setQuery } from "../../state/url";
 
@@ -55,6 +56,12 @@ export interface View {
   colored: ReadonlyMap<string, number>;
   /** The column that is the result by which runs are compared; null where it is chosen by itself. */
   goal: string | null;
+  /** What single charts have of their own, by their names. */
+  settings: ReadonlyMap<string, Settings>;
+  /** Pixels of columns of the run set, of those that were made wider or narrower. */
+  widths: ReadonlyMap<string, number>;
+  /** Columns that stay in sight beside the name. */
+  stuck: readonly string[];
 }
 
 export const SIZES = ["small", "medium", "large"] as const;
@@ -63,6 +70,8 @@ export const ORDER = "-started";
 export const SPREADS = ["minmax", "std", "stderr"] as const satisfies readonly Spread[];
 const SHOWN: readonly string[] = ["first", "all", "none"];
 const SMOOTHEST = 0.999;
+/** Pixels of a column. */
+export const [COLUMN_LEAST, COLUMN_MAX] = [48, 800];
 
 export function viewOf(path: string, given: URLSearchParams): View {
   const smoothing = Number(given.get("smooth") ?? 0);
@@ -92,6 +101,9 @@ export function viewOf(path: string, given: URLSearchParams): View {
     step: Number.isFinite(Number.parseFloat(given.get("step") ?? "")) ? Number(given.get("step")) : null,
     color: given.get("color"),
     colored: placesIn(listed(given.get("hues"))),
+    settings: new Map(listed(given.get("set")).flatMap(settingsIn)),
+    widths: new Map(listed(given.get("wide")).flatMap(widthIn)),
+    stuck: listed(given.get("stick")),
   };
 }
 
@@ -128,6 +140,9 @@ export function written(change: Partial<Omit<View, "folder">>): Change {
   if (change.colored !== undefined) set("hues", joined([...change.colored].map(([name, place]) => `${name}~${place}`)));
   if (change.goal !== undefined) set("goal", change.goal);
   if (change.table !== undefined) set("table", change.table ? "1" : null);
+  if (change.settings !== undefined) set("set", joined([...change.settings].map(([title, own]) => [title, ...partsOf(own)].map(escaped).join("~"))));
+  if (change.widths !== undefined) set("wide", joined([...change.widths].map(([key, width]) => `${escaped(key)}~${width}`)));
+  if (change.stuck !== undefined) set("stick", joined(change.stuck));
   return next;
 }
 
@@ -170,6 +185,18 @@ function placesIn(parts: readonly string[]): Map<string, number> {
 function ownOf(text: string): Own[] {
   const [title, ...lines] = text.split("~").map(unescaped);
   return title && lines.length ? [{ title, lines }] : [];
+}
+
+function settingsIn(text: string): [string, Settings][] {
+  const [title, ...parts] = text.split("~").map(unescaped);
+  const settings = settingsOf(parts);
+  return title && partsOf(settings).length ? [[title, settings]] : [];
+}
+
+function widthIn(text: string): [string, number][] {
+  const [key, width] = text.split("~");
+  const pixels = Number(width);
+  return key && pixels >= COLUMN_LEAST && pixels <= COLUMN_MAX ? [[unescaped(key), pixels]] : [];
 }
 
 /** A part between tildes: those in it are written as %7E, which is told apart from what was written so. */

@@ -1,6 +1,7 @@
 /** Which part of the plane a chart shows, where that is on its canvas, and the ticks beside it. */
 
 import { fitting, logTicks, padded, paddedLog, type Tick, widened } from "../../../charts/ticks";
+import type { Bounds } from "../panel/settings";
 import type { Range } from "../view";
 import type { Box } from "./pen";
 import { dayTicks, sinceTicks } from "./time";
@@ -13,8 +14,11 @@ export interface Asked {
   x: string;
   logX: boolean;
   logY: boolean;
-  xRange: Range | null;
-  yRange: Range | null;
+  /** An end that is null is where the traces end. */
+  xRange: Bounds | null;
+  yRange: Bounds | null;
+  /** Whether y goes over what most points have. */
+  cut?: boolean;
 }
 
 export interface Axes {
@@ -31,20 +35,50 @@ export interface Axes {
 const [CHARACTER, TOP, RIGHT, BOTTOM] = [6, 6, 10, 20];
 const [X_SPACE, Y_SPACE] = [56, 26];
 const LEFT_LEAST = 30;
+/** The share of points at either end that are outliers. */
+const OUTLIERS = 0.05;
 
 /** Return the axes for these traces; null where none of them has anything in sight. */
 export function axesFor(traces: readonly Trace[], asked: Asked): Axes | null {
-  const x = asked.xRange ?? extentOfX(traces, asked.logX);
-  if (!x) return null;
-  const values = asked.yRange ?? extentOfY(traces, x, asked.logY);
-  if (!values) return null;
-  const y = asked.yRange ?? (asked.logY ? paddedLog(values[0], values[1]) : padded(values[0], values[1]));
+  const x = rangeOfX(traces, asked);
+  const y = x && rangeOfY(traces, x, asked);
+  if (!x || !y) return null;
   const height = asked.height - TOP - BOTTOM;
   const yTicks = (asked.logY ? logTicks : fitting)(y[0], y[1], Math.max(2, Math.floor(height / Y_SPACE)));
   const longest = Math.max(0, ...yTicks.map((tick) => tick.text.length));
   const left = Math.max(LEFT_LEAST, longest * CHARACTER + 10);
   const box = { left, top: TOP, width: Math.max(10, asked.width - left - RIGHT), height };
   return { box, x, y, logX: asked.logX, logY: asked.logY, xTicks: ticksOfX(x, box.width, asked), yTicks };
+}
+
+function rangeOfX(traces: readonly Trace[], { xRange, logX }: Asked): Range | null {
+  const [low, high] = given(xRange, logX);
+  if (low !== null && high !== null) return [low, high];
+  const extent = extentOfX(traces, logX);
+  return extent && ordered(low ?? extent[0], high ?? extent[1], low !== null);
+}
+
+function rangeOfY(traces: readonly Trace[], x: Range, { yRange, logY, cut }: Asked): Range | null {
+  const [low, high] = given(yRange, logY);
+  if (low !== null && high !== null) return [low, high];
+  const values = (cut ? mostOfY(traces, x, logY) : null) ?? extentOfY(traces, x, logY);
+  if (!values) return null;
+  const around = logY ? paddedLog(values[0], values[1]) : padded(values[0], values[1]);
+  return ordered(low ?? around[0], high ?? around[1], low !== null);
+}
+
+/** The ends that are given; on a logarithmic axis none can be 0 or less. */
+function given(range: Bounds | null, log: boolean): Bounds {
+  const [low, high] = range ?? [null, null];
+  const isPossible = (end: number | null): boolean => end === null || !log || end > 0;
+  return [isPossible(low) ? low : null, isPossible(high) ? high : null];
+}
+
+/** A range of which one end is given, and may lie beyond all that there is. */
+function ordered(low: number, high: number, isLowGiven: boolean): Range {
+  if (low < high) return [low, high];
+  const by = Math.max(1, Math.abs(isLowGiven ? low : high) / 2);
+  return isLowGiven ? [low, low + by] : [high > 0 && high - by <= 0 ? high / 2 : high - by, high];
 }
 
 function ticksOfX([low, high]: Range, pixels: number, { x, logX }: Asked): readonly Tick[] {
@@ -87,6 +121,22 @@ function extentOfY(traces: readonly Trace[], [from, to]: Range, log: boolean): R
     }
   }
   return low <= high ? [low, high] : null;
+}
+
+/** What all but the outliers of the traces' points go over; null where there are none. */
+function mostOfY(traces: readonly Trace[], [from, to]: Range, log: boolean): Range | null {
+  const found: number[] = [];
+  for (const { points } of traces) {
+    const values = points.smooth ?? points.y;
+    for (let at = 0; at < values.length; at++) {
+      const [x, value] = [points.x[at]!, values[at]!];
+      if (x >= from && x <= to && !Number.isNaN(value) && !(log && value <= 0)) found.push(value);
+    }
+  }
+  if (!found.length) return null;
+  const sorted = Float64Array.from(found).sort();
+  const off = Math.floor(sorted.length * OUTLIERS);
+  return [sorted[off]!, sorted[sorted.length - 1 - off]!];
 }
 
 /** Where an x is, in pixels. */

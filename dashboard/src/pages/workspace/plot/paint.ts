@@ -26,14 +26,14 @@ export function paintActive(pen: Pen, axes: Axes, traces: readonly Trace[]): voi
   paintTraces(pen, axes, traces, ACTIVE_WIDTH);
 }
 
-export function paintTraces(pen: Pen, axes: Axes, traces: readonly Trace[], width = WIDTH): void {
+function paintTraces(pen: Pen, axes: Axes, traces: readonly Trace[], width = WIDTH): void {
   pen.within(axes.box, () => {
     for (const trace of traces) paintTrace(pen, axes, trace, width);
   });
   for (const trace of traces) paintMarks(pen, axes, trace);
 }
 
-export function paintAxes(pen: Pen, axes: Axes, { ink, grid }: Ink): void {
+function paintAxes(pen: Pen, axes: Axes, { ink, grid }: Ink): void {
   const { box, xTicks, yTicks } = axes;
   const bottom = box.top + box.height;
   for (const tick of yTicks) {

@@ -1,8 +1,13 @@
-/** The canvases of a chart: one with its axes, one with its lines, and one over both for what moves with the mouse. */
+/**
+ * The canvases of a chart: one with its axes and lines, and one over it for what moves with the mouse.
+ *
+ * The browser puts every canvas of a page together anew for each frame: so there are no more, and the one over the other is
+ * shown only while there is something on it.
+ */
 
 import type { Axes } from "./axes";
 import { pixelOfX, xOfPixel } from "./axes";
-import { dot, paintActive, paintAxes, paintTraces } from "./paint";
+import { dot, type Ink, paint, paintActive } from "./paint";
 import { CanvasPen } from "./pen";
 import { placeAt, type Trace } from "./trace";
 
@@ -17,41 +22,46 @@ export interface Scene {
 const DOTS_MAX = 40;
 const REACH = 8;
 
-/** How much is seen of all lines while one of them stands out. */
-const BACK = "0.2";
+/** How much is seen of the ground over all lines while one of them stands out. */
+const VEIL = 0.8;
 
 export class Surface {
   private scene: Scene | null = null;
 
   constructor(
-    private readonly ground: HTMLCanvasElement,
-    private readonly lines: HTMLCanvasElement,
+    private readonly base: HTMLCanvasElement,
     private readonly over: HTMLCanvasElement,
   ) {}
 
   /** Draw the chart. */
   show(scene: Scene | null): void {
     this.scene = scene;
-    const [ground, lines] = [cleared(this.ground, scene), cleared(this.lines, scene)];
-    if (!scene || !ground || !lines) return;
-    paintAxes(new CanvasPen(ground), scene.axes, inks());
-    paintTraces(new CanvasPen(lines), scene.axes, scene.traces);
+    const context = cleared(this.base, scene);
+    if (!scene || !context) return;
+    paint(new CanvasPen(context), scene.axes, scene.traces, inks());
   }
 
   /**
-   * Mark a place on the x axis, and have a trace stand out: the others step back as one picture, and are not drawn again.
+   * Mark a place on the x axis, and have a trace stand out: the others step back behind a veil, and are not drawn again.
    *
    * @param x Null for none.
    * @param active The trace's key; null for none.
    */
   mark(x: number | null, active: string | null): void {
     const { scene } = this;
+    const found = scene && active !== null ? scene.traces.filter((trace) => trace.key === active) : [];
+    const isShown = scene !== null && (found.length > 0 || x !== null);
+    this.over.style.display = isShown ? "" : "none";
+    if (!isShown) return;
     const context = cleared(this.over, scene);
-    const found = scene?.traces.filter((trace) => trace.key === active) ?? [];
-    this.lines.style.opacity = found.length ? BACK : "";
-    if (!scene || !context) return;
+    if (!context) return;
     const pen = new CanvasPen(context);
-    if (found.length) paintActive(pen, scene.axes, found);
+    if (found.length) {
+      const { left, top, width, height } = scene.axes.box;
+      const [right, bottom] = [left + width, top + height];
+      pen.fill(Float64Array.of(left, top, right, top, right, bottom, left, bottom), inks().ground, VEIL);
+      paintActive(pen, scene.axes, found);
+    }
     if (x !== null) this.cursor(pen, scene, x, active);
   }
 
@@ -71,10 +81,21 @@ export class Surface {
   }
 }
 
+interface Inks extends Ink {
+  ground: string;
+}
+
+/** As they were read last, and of which theme: to read them costs more than a line. */
+let known: { theme: string | undefined; inks: Inks } | null = null;
+
 /** The colours of axes, as the theme has them. */
-export function inks(): { ink: string; grid: string } {
+export function inks(): Inks {
+  const { theme } = document.documentElement.dataset;
+  if (known && known.theme === theme) return known.inks;
   const style = getComputedStyle(document.documentElement);
-  return { ink: style.getPropertyValue("--muted").trim(), grid: style.getPropertyValue("--grid").trim() };
+  const of = (name: string): string => style.getPropertyValue(name).trim();
+  known = { theme, inks: { ink: of("--muted"), grid: of("--grid"), ground: of("--surface") } };
+  return known.inks;
 }
 
 /** An empty canvas of the scene's size, in the pixels of the screen. */

@@ -1,0 +1,33 @@
+import { afterEach, expect, test } from "vitest";
+
+import { paramColumn, recordColumn } from "../columns";
+import { laidOut, movedBefore, movedBy, possible, sizing, widthOf } from "./layout";
+
+afterEach(() => {
+  sizing.value = null;
+});
+
+test("a column has the width that somebody gave it, while it is dragged that of the mouse, and at first its own", () => {
+  const widths = new Map([["params.lr", 200]]);
+  expect([widthOf("params.lr", widths, false), widthOf("tags", widths, false), widthOf("params.x", widths, true)]).toEqual([200, 120, 100]);
+  expect(widthOf("name", widths, false, 240)).toBe(240);
+  sizing.value = { key: "params.lr", width: 90 };
+  expect(widthOf("params.lr", widths, false)).toBe(90);
+  expect([possible(-5), possible(123.4), possible(1e6)]).toEqual([48, 123, 800]);
+});
+
+test("columns that stay in sight come first, the others as they were", () => {
+  const columns = [recordColumn("status"), paramColumn("lr"), recordColumn("tags")];
+  expect(laidOut(columns, ["tags", "gone"]).map(({ key }) => key)).toEqual(["tags", "status", "params.lr"]);
+});
+
+test("a column is moved before another one, or by a place, and no further than there are columns", () => {
+  const keys = ["a", "b", "c"];
+  expect(movedBefore(keys, "c", "a")).toEqual(["c", "a", "b"]);
+  expect(movedBefore(keys, "a", null)).toEqual(["b", "c", "a"]);
+  expect(movedBefore(keys, "a", "a")).toEqual(keys);
+  expect(movedBefore(keys, "a", "gone")).toEqual(keys);
+  expect(movedBy(keys, "a", 1)).toEqual(["b", "a", "c"]);
+  expect(movedBy(keys, "a", -1)).toEqual(keys);
+  expect(movedBy(keys, "c", 1)).toEqual(keys);
+});

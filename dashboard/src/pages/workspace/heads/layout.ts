@@ -1,0 +1,48 @@
+/** How wide the columns of the run set are, in which order they stand, and which of them stay in sight. */
+
+import { signal } from "@preact/signals";
+
+import type { Column } from "../columns";
+import { COLUMN_LEAST, COLUMN_MAX, type View } from "../view";
+
+/** What stands for the name's column. */
+export const NAME = "name";
+const WIDTHS: Readonly<Record<string, number>> = { started: 104, active: 104, duration: 84, tags: 120, note: 160, host: 96, status: 84 };
+const [WIDTH, GROUP_WIDTH] = [78, 100];
+
+/** The column whose edge is dragged, and how wide it is for now. */
+export const sizing = signal<{ key: string; width: number } | null>(null);
+
+/** Pixels of a column, as somebody has made it, or as it is at first. */
+export function widthOf(key: string, widths: View["widths"], isGrouped: boolean, atFirst?: number): number {
+  if (sizing.value?.key === key) return sizing.value.width;
+  return widths.get(key) ?? atFirst ?? WIDTHS[key] ?? (isGrouped ? GROUP_WIDTH : WIDTH);
+}
+
+export function possible(width: number): number {
+  return Math.round(Math.max(COLUMN_LEAST, Math.min(COLUMN_MAX, width)));
+}
+
+/** Columns as they stand: those that stay in sight come first. */
+export function laidOut(columns: readonly Column[], stuck: readonly string[]): Column[] {
+  const stays = (column: Column): boolean => stuck.includes(column.key);
+  return [...columns.filter(stays), ...columns.filter((column) => !stays(column))];
+}
+
+/** The keys with one of them moved before another one; behind all where that is null. */
+export function movedBefore(keys: readonly string[], key: string, before: string | null): string[] {
+  if (key === before) return [...keys];
+  const rest = keys.filter((each) => each !== key);
+  const at = before === null ? rest.length : rest.indexOf(before);
+  return at < 0 ? [...keys] : [...rest.slice(0, at), key, ...rest.slice(at)];
+}
+
+/** The keys with one of them moved by a place. */
+export function movedBy(keys: readonly string[], key: string, by: -1 | 1): string[] {
+  const at = keys.indexOf(key);
+  const to = at + by;
+  if (at < 0 || to < 0 || to >= keys.length) return [...keys];
+  const next = [...keys];
+  [next[at], next[to]] = [next[to]!, next[at]!];
+  return next;
+}
