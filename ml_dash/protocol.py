@@ -96,6 +96,8 @@ VIEWS_MAX, VIEW_BYTES_MAX = 200, 256 << 10
 """Views of a project, and of each person in it; bytes of what one of them holds, as JSON."""
 STOP_REASON_MAX = 1000
 """Characters of the reason for which a run is asked to stop."""
+RULES_MAX = 100
+"""Rules of an owner."""
 BLOBS_ASKED_MAX = 1000
 """Blobs that one request may ask for."""
 

@@ -14,6 +14,7 @@ RUN       None                        ``event`` (start, end, …), see `ml_dash.
 FILE      None                        ``event`` (save, update, delete), see `ml_dash.query.files`
 ENVIRONMENT None                      ``environment`` (a dict), see `ml_dash.query.environments`
 CONSOLE   None                        ``stream``, ``text``: a line that was printed
+ALERT     None                        ``title``, ``text``, ``level``, ``held``: how many of this title were held back
 ========  ==========================  =====================================================
 """
 
@@ -34,6 +35,7 @@ class Kind(IntEnum):
     FILE = 6
     ENVIRONMENT = 7
     CONSOLE = 8
+    ALERT = 9
 
 
 STREAMS = ("stdout", "stderr")

@@ -305,6 +305,9 @@ class ListedExperiment(Answer):
     ]
     attempts: Annotated[int, Meta(ge=0, description="How often a run of it was started.")]
     deleted_at: Time | None
+    alerts: (
+        Annotated[int, Meta(ge=0, description="How many its script has logged; older servers lack it.")] | UnsetType
+    ) = UNSET
     stop: (
         Annotated[
             Stop | None,
@@ -808,6 +811,23 @@ class Console(_RowsPage):
     data: list[ConsoleRow]
 
 
+class AlertRow(Answer):
+    """An alert that a script has logged; `held` is how many of its title were held back before it."""
+
+    index: Count
+    timestamp: Time
+    level: Anything
+    title: Anything
+    text: Anything
+    held: Anything
+
+
+class Alerts(_RowsPage):
+    """A page of alerts."""
+
+    data: list[AlertRow]
+
+
 class Row(Answer):
     """A row of a metric."""
 
@@ -1222,6 +1242,127 @@ class NewView(Request):
     format: Annotated[int, Meta(ge=1, le=1_000_000, description="Of which version of the pages it is.")]
     state: dict[str, Any]
     default: bool = False
+
+
+# --- rules
+
+
+When: TypeAlias = Literal["failed", "silent", "above", "below", "nonfinite", "alert"]
+AlertLevel: TypeAlias = Literal["info", "warning", "error"]
+_Minutes: TypeAlias = Annotated[float, Meta(ge=1, le=525_600)]
+
+
+class Destination(SecretRequest):
+    """Whom a rule tells. Neither the URL nor the secret is shown again."""
+
+    kind: Literal["webhook", "slack", "mail"]
+    url: (
+        Annotated[str, Meta(min_length=1, max_length=2000, description="Of a webhook, or of Slack.")] | None
+    ) = None
+    address: Annotated[str, Meta(min_length=3, max_length=254, description="Of mail.")] | None = None
+    secret: (
+        Annotated[
+            str, Meta(min_length=8, max_length=200, description="What messages to a webhook are signed with.")
+        ]
+        | None
+    ) = None
+
+
+class NewRule(SecretRequest):
+    """A rule to make."""
+
+    owner: Name
+    name: Annotated[str, Meta(min_length=1, max_length=200)]
+    when: When
+    # shown in no error: it has secrets
+    to: Annotated[
+        Destination,
+        Meta(
+            extra={
+                "secret": True,
+                "remedy": 'give {"kind": "webhook" | "slack", "url": "https://…"} or {"kind": "mail", "address": '
+                '"me@example.org"}; a secret has 8 to 200 characters, and is for webhooks',
+            }
+        ),
+    ]
+    filter: Annotated[str, Meta(max_length=TEXT_MAX, description="Which of the owner's experiments.")] = ""
+    metric: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=TEXT_MAX,
+                description="A field of a metric, as `val/loss`: for above and below; for nonfinite, null is any.",
+            ),
+        ]
+        | None
+    ) = None
+    bound: Annotated[float, Meta(description="For above and below.")] | None = None
+    minutes: Annotated[_Minutes, Meta(description="For silent.")] | None = None
+    level: Annotated[AlertLevel, Meta(description="For alert: the least level; info without it.")] | None = (
+        None
+    )
+    rearm_minutes: (
+        Annotated[
+            _Minutes,
+            Meta(
+                description="For above, below and nonfinite: after how long it may fire again in one attempt; null is "
+                "never."
+            ),
+        ]
+        | None
+    ) = None
+
+
+class ShownDestination(Answer):
+    """Whom a rule tells, without its secrets."""
+
+    kind: Literal["webhook", "slack", "mail"]
+    shown: Annotated[str, Meta(description="The address of mail; of a URL, the server.")]
+    signed: Annotated[bool, Meta(description="Whether messages are signed.")]
+
+
+class Rule(Answer):
+    """A rule."""
+
+    id: str
+    owner: str
+    name: str
+    filter: str
+    when: When
+    metric: str | None
+    bound: float | None
+    minutes: float | None
+    level: AlertLevel | None
+    rearm_minutes: float | None
+    to: ShownDestination
+    created_at: Time
+    who: Annotated[str, Meta(description="What the token is called that it was made with.")]
+    fired: Annotated[int, Meta(ge=0, description="How often, in the last month.")]
+    last_fired_at: Annotated[Time | None, Meta(description="When a message was made last.")]
+    last_delivered_at: Annotated[Time | None, Meta(description="When a message was taken last.")]
+    problem: Annotated[
+        str | None, Meta(description="Why the last message was not taken, or the filter not understood.")
+    ]
+
+
+class Rules(Answer):
+    """Rules, the oldest first."""
+
+    data: list[Rule]
+
+
+class DeletedRule(Answer):
+    """A rule that is gone."""
+
+    deleted: bool
+
+
+class TestedRule(Answer):
+    """What became of a message that says that it is a test."""
+
+    delivered: bool
+    problem: str | None
 
 
 class OwnerLimits(Answer):

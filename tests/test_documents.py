@@ -24,6 +24,7 @@ import pytest
 
 import ml_dash
 from ml_dash.query.runs import RunInfo
+from ml_dash.sdk.alerting.alerts import AlertManager
 from ml_dash.sdk.buffer import BufferManager, MetricBuffer, SummaryCache
 from ml_dash.sdk.files.builder import FileBuilder
 from ml_dash.sdk.files.manager import FilesManager
@@ -166,6 +167,7 @@ READ_ELSEWHERE = {
     "ML_DASH_CONFIG_DIR",
     "ML_DASH_PREFIX",
     "ML_DASH_ROOT",
+    "ML_DASH_SMTP_PASSWORD",
     "ML_DASH_TOKEN",
     "ML_DASH_TOKEN_ORIGIN",
     "ML_DASH_USER",
@@ -254,6 +256,7 @@ OBJECTS: Mapping[str, type] = {
     "exp.run": RunManager,
     "exp.params": ParametersBuilder,
     "exp.logs": LogManager,
+    "exp.alerts": AlertManager,
     "exp.metrics": MetricsManager,
     'exp.metrics("p")': MetricBuilder,
     'exp.metrics("p").buffer': MetricBuffer,

@@ -123,7 +123,7 @@ def status_style(label: str) -> str:
 
 # In characters: one long name must not push all other rows out of the window.
 _NAME_MAX = 24
-_LEVEL_STYLES = {"debug": "dim", "warn": "yellow", "error": "red", "fatal": "bold red"}
+_LEVEL_STYLES = {"debug": "dim", "warn": "yellow", "warning": "yellow", "error": "red", "fatal": "bold red"}
 
 
 class RowLines:
@@ -146,6 +146,8 @@ class RowLines:
         elif row.series.kind is Kind.CONSOLE:
             is_error = row.fields.get("stream") == STREAMS[1]
             drawn.append_text(terminal_lines(str(row.fields.get("text", "")), "red" if is_error else "")[0])
+        elif row.series.kind is Kind.ALERT:
+            self._write_alert(drawn, row.fields)
         else:
             self._write_name(drawn, visible(row.series.name or UNNAMED), "cyan")
             drawn.append("  ".join(self._item(name, value) for name, value in row.fields.items()))
@@ -175,6 +177,16 @@ class RowLines:
             drawn.append("".join("  " + self._item(name, value) for name, value in metadata.items()), "dim")
         for line in more:
             drawn.append("\n    ").append_text(line)
+
+    def _write_alert(self, drawn: Text, fields: dict[str, Any]) -> None:
+        level = str(fields.get("level", "info"))
+        style = _LEVEL_STYLES.get(level, "bold")
+        self._write_name(drawn, visible(level), style)
+        said = [terminal_lines(str(fields.get(name) or ""), "") for name in ("title", "text")]
+        text = "  ".join("\\n".join(line.plain for line in lines) for lines in said)
+        drawn.append(f"alert: {text.rstrip()}", style)
+        if held := fields.get("held"):
+            drawn.append(f"  held={value_text(held)}", "dim")
 
     def _item(self, name: Any, value: Any) -> str:
         return f"{visible(str(name))}={value_text(value, exact=not self._for_people)}"

@@ -23,6 +23,7 @@ _AT_ONCE = 1 << 16
 _MESSAGES: dict[Kind, tuple[str, type[Any]]] = {
     Kind.LOG: ("logs", shapes.Logs),
     Kind.CONSOLE: ("console", shapes.Console),
+    Kind.ALERT: ("alerts", shapes.Alerts),
 }
 
 
@@ -40,7 +41,7 @@ class ServerRows:
         self._known = {}
 
     def series(self, kind: Kind) -> list[Series]:
-        """See `RowSource.series`; of metrics, tracks, messages and what was printed."""
+        """See `RowSource.series`; of metrics, tracks, messages, alerts and what was printed."""
         return list(self._of(kind))
 
     def count(self, series: Series) -> int:

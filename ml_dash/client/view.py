@@ -19,7 +19,7 @@ from ml_dash.query.columns import to_arrays
 from ml_dash.query.listing.definitions import fold_definitions
 from ml_dash.query.listing.listed import Kept
 from ml_dash.query.listing.summary import summarized
-from ml_dash.query.logs import ConsoleFilter, LogFilter
+from ml_dash.query.logs import AlertFilter, ConsoleFilter, LogFilter
 from ml_dash.query.pages import whole_number
 from ml_dash.query.row_source import timed_rows
 from ml_dash.query.runs import RunInfo
@@ -174,6 +174,18 @@ class RemoteView(Asking, View):
         ConsoleFilter(stream, search)  # as above
         query = _given(stream=stream, search=search)
         return self._pages("console", query, *_range(start_index, limit), shapes.Console)
+
+    def alerts(
+        self,
+        level: str | None = None,
+        search: str | None = None,
+        start_index: SupportsIndex = 0,
+        limit: SupportsIndex = 100,
+    ) -> dict[str, Any]:
+        """See `View.alerts`."""
+        AlertFilter(level, search)  # as above
+        query = _given(level=level, search=search)
+        return self._pages("alerts", query, *_range(start_index, limit), shapes.Alerts)
 
     def params(self) -> dict[str, Any]:
         """See `View.params`."""

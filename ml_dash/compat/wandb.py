@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import sys
 import types
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.compat.wandb_artifact import Artifact
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = [
+    "AlertLevel",
     "Artifact",
     "Audio",
     "Config",
@@ -55,6 +57,15 @@ __all__ = [
 
 __version__ = "0.31.0"
 """The version of wandb's API that this is shaped after: frameworks ask for it."""
+
+
+class AlertLevel(Enum):
+    """How urgent an alert is."""
+
+    INFO = "INFO"
+    WARN = "WARN"
+    ERROR = "ERROR"
+
 
 Settings = types.SimpleNamespace
 Error = MLDashError

@@ -20,12 +20,14 @@ from ml_dash.identity import current_user, made_safe
 from ml_dash.integrations.tracked import log_values
 from ml_dash.locks import MortalLock
 from ml_dash.notices import logger, warn_user
+from ml_dash.sdk.alerting.alerts import WAIT
 from ml_dash.sdk.experiment import Experiment, open_experiment
 from ml_dash.sdk.series_port import split_name
 from ml_dash.storage.survey import survey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import timedelta
 
     from typing_extensions import Self
 
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
 DEFAULTS: dict[str, Any] = {}
 """Arguments for each `Experiment` that is made here, as of `ml_dash.compat.install`."""
 
-_LEVELS = {"info": "info", "warn": "warn", "warning": "warn", "error": "error"}
 _RESUMES: dict[Any, Resume] = {
     None: "allow",
     True: "allow",
@@ -223,12 +224,18 @@ class Run(Described):
         """Return the path of a model that is stored, or of the directory of its files, copied to this disk."""
         return self.use_artifact(name).download()
 
-    def alert(self, title: str, text: str = "", level: Any = "warn", **_: Any) -> None:
-        """Log a message."""
+    def alert(
+        self,
+        title: str,
+        text: str = "",
+        level: Any = None,
+        wait_duration: float | timedelta | None = None,
+        **_: Any,
+    ) -> None:
+        """Log an alert, of level info where none is given; the same title once in `wait_duration` seconds, else 60."""
         if self.experiment is not None:
-            self.experiment.log(
-                f"{title}: {text}", level=_LEVELS.get(str(getattr(level, "value", level)).lower(), "warn")
-            )
+            name = "info" if level is None else str(getattr(level, "value", level))
+            self.experiment.alert(title, text, name, wait=WAIT if wait_duration is None else wait_duration)
 
     def log_code(self, *_: Any, **__: Any) -> None:
         """Warn: code is not saved."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 LEVELS = ("debug", "info", "warn", "error", "fatal")
+ALERT_LEVELS = ("info", "warning", "error")
+"""From the least urgent one on."""
 
 
 def level_name(level: Any) -> str:
@@ -28,6 +30,19 @@ def level_name(level: Any) -> str:
     name = "warn" if name == "warning" else name
     if name not in LEVELS:
         raise InvalidArgumentError(f"level={level!r} is not known: use one of {', '.join(LEVELS)}")
+    return name
+
+
+def alert_level(level: Any) -> str:
+    """Return the canonical name of an alert's level; any case is taken, and ``warn`` for ``warning``.
+
+    Raises:
+        InvalidArgumentError: It is not one of the three.
+    """
+    name = level.lower() if isinstance(level, str) else None
+    name = "warning" if name == "warn" else name
+    if name not in ALERT_LEVELS:
+        raise InvalidArgumentError(f"level={level!r:.100} is not known: use one of {', '.join(ALERT_LEVELS)}")
     return name
 
 
@@ -103,6 +118,26 @@ class ConsoleFilter(LineFilter):
             "rank": fields.get("rank", 0),
         }
         return row, row["stream"], row["text"]
+
+
+class AlertFilter(LineFilter):
+    """Keeps the alerts of one level, with a text in their titles or texts."""
+
+    series = Series(Kind.ALERT, None)
+
+    def __init__(self, level: str | None, search: str | None) -> None:
+        super().__init__(None if level is None else alert_level(level), search)
+
+    def _row(self, index: int, time_ns: int, fields: dict[str, Any]) -> tuple[dict[str, Any], Any, Any]:
+        row = {
+            "index": index,
+            "timestamp": iso_time(time_ns),
+            "level": fields.get("level", "info"),
+            "title": fields.get("title", ""),
+            "text": fields.get("text", ""),
+            "held": fields.get("held", 0),
+        }
+        return row, row["level"], f"{row['title']}\n{row['text']}"
 
 
 def _shown(message: Any) -> str:

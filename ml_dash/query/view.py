@@ -21,7 +21,7 @@ from ml_dash.query.environments import ENVIRONMENT, fold_environments
 from ml_dash.query.listing.definitions import fold_definitions
 from ml_dash.query.listing.listed import Kept
 from ml_dash.query.listing.summary import summarized
-from ml_dash.query.logs import ConsoleFilter, LineFilter, LogFilter
+from ml_dash.query.logs import AlertFilter, ConsoleFilter, LineFilter, LogFilter
 from ml_dash.query.pages import Filling, Into, whole_number
 from ml_dash.query.row_source import RowSource, param_rows, read_params
 from ml_dash.query.runs import standing
@@ -198,6 +198,23 @@ class View(ABC):
         """
 
     @abstractmethod
+    def alerts(
+        self,
+        level: str | None = None,
+        search: str | None = None,
+        start_index: SupportsIndex = 0,
+        limit: SupportsIndex = 100,
+    ) -> dict[str, Any]:
+        """Return alerts ``{"index", "timestamp", "level", "title", "text", "held"}``, in a page as of `logs`.
+
+        Args:
+            level: Only ``info``, ``warning`` or ``error``.
+            search: As of `logs`, in titles and texts.
+            start_index: As of `logs`.
+            limit: As of `logs`.
+        """
+
+    @abstractmethod
     def params(self) -> dict[str, Any]:
         """Return the flat parameters that all writers' settings amount to, in order of their times."""
 
@@ -356,7 +373,88 @@ class _TrackView(View, Generic[Source]):
         return found
 
 
-class RowView(_TrackView[Source]):
+class _LineView(_TrackView[Source]):
+    """Answers what is asked of messages, printed lines and alerts."""
+
+    def logs(
+        self,
+        level: str | None = None,
+        search: str | None = None,
+        start_index: SupportsIndex = 0,
+        limit: SupportsIndex = 100,
+        since: float | None = None,
+        until: float | None = None,
+    ) -> dict[str, Any]:
+        """See `View.logs`; `since` and `until`, in seconds since the epoch and both included, bound the times."""
+        return self._lines(LogFilter(level, search), start_index, limit, since, until)
+
+    def console(
+        self,
+        stream: str | None = None,
+        search: str | None = None,
+        start_index: SupportsIndex = 0,
+        limit: SupportsIndex = 100,
+    ) -> dict[str, Any]:
+        """See `View.console`."""
+        return self._lines(ConsoleFilter(stream, search), start_index, limit)
+
+    def alerts(
+        self,
+        level: str | None = None,
+        search: str | None = None,
+        start_index: SupportsIndex = 0,
+        limit: SupportsIndex = 100,
+    ) -> dict[str, Any]:
+        """See `View.alerts`."""
+        return self._lines(AlertFilter(level, search), start_index, limit)
+
+    def _lines(
+        self,
+        wanted: LineFilter,
+        start_index: SupportsIndex,
+        limit: SupportsIndex,
+        since: float | None = None,
+        until: float | None = None,
+    ) -> dict[str, Any]:
+        found: list[dict[str, Any]] = []
+        places = self.lines_into(Into(found), wanted, start_index, limit, since, until)
+        return {"data": found, **places}
+
+    def lines_into(
+        self,
+        take: Take,
+        wanted: LineFilter,
+        start_index: SupportsIndex,
+        limit: SupportsIndex,
+        since: float | None = None,
+        until: float | None = None,
+    ) -> dict[str, Any]:
+        """Give the rows of a page of messages, printed lines or alerts to `take`; return where they are."""
+        start, most = whole_number("start_index", start_index), whole_number("limit", limit)
+        since_ns = None if since is None else nearest_ns(since)
+        until_ns = None if until is None else nearest_ns(until)
+        # without a filter the total is known, so the rows before and behind the page need not be read
+        keeps_all = wanted.keeps_all and since_ns is None and until_ns is None
+        filling = Filling(take, start, most)
+        matching, has_more = 0, False
+        with self.reading() as rows:
+            if keeps_all:
+                blocks = rows.blocks(wanted.series, start)
+            else:
+                some = self._blocks_between(rows, wanted.series, since_ns, until_ns)
+                blocks = within(some, since_ns, until_ns)
+            for row in wanted.rows(blocks):
+                matching += 1
+                if row["index"] < start:
+                    continue
+                has_more = has_more or not filling.put(row)
+                if has_more and keeps_all:
+                    break
+            total = rows.count(wanted.series) if keeps_all else matching
+        return filling.places(total, has_more=has_more)
+
+
+class RowView(_LineView[Source]):
     """Answers from rows. Memory is that of the answer and of one block."""
 
     @abstractmethod
@@ -573,73 +671,6 @@ class RowView(_TrackView[Source]):
             if (ranks := self._owners(rows, series, rank)) is not None:
                 beside[RANK] = lambda index, _: rank_column(ranks.of(index))
             return to_arrays(found.blocks, found.count, beside)
-
-    def logs(
-        self,
-        level: str | None = None,
-        search: str | None = None,
-        start_index: SupportsIndex = 0,
-        limit: SupportsIndex = 100,
-        since: float | None = None,
-        until: float | None = None,
-    ) -> dict[str, Any]:
-        """See `View.logs`; `since` and `until`, in seconds since the epoch and both included, bound the times."""
-        return self._lines(LogFilter(level, search), start_index, limit, since, until)
-
-    def console(
-        self,
-        stream: str | None = None,
-        search: str | None = None,
-        start_index: SupportsIndex = 0,
-        limit: SupportsIndex = 100,
-    ) -> dict[str, Any]:
-        """See `View.console`."""
-        return self._lines(ConsoleFilter(stream, search), start_index, limit)
-
-    def _lines(
-        self,
-        wanted: LineFilter,
-        start_index: SupportsIndex,
-        limit: SupportsIndex,
-        since: float | None = None,
-        until: float | None = None,
-    ) -> dict[str, Any]:
-        found: list[dict[str, Any]] = []
-        places = self.lines_into(Into(found), wanted, start_index, limit, since, until)
-        return {"data": found, **places}
-
-    def lines_into(
-        self,
-        take: Take,
-        wanted: LineFilter,
-        start_index: SupportsIndex,
-        limit: SupportsIndex,
-        since: float | None = None,
-        until: float | None = None,
-    ) -> dict[str, Any]:
-        """Give the rows of a page of messages, or of printed lines, to `take`; return where they are."""
-        start, most = whole_number("start_index", start_index), whole_number("limit", limit)
-        since_ns = None if since is None else nearest_ns(since)
-        until_ns = None if until is None else nearest_ns(until)
-        # without a filter the total is known, so the rows before and behind the page need not be read
-        keeps_all = wanted.keeps_all and since_ns is None and until_ns is None
-        filling = Filling(take, start, most)
-        matching, has_more = 0, False
-        with self.reading() as rows:
-            if keeps_all:
-                blocks = rows.blocks(wanted.series, start)
-            else:
-                some = self._blocks_between(rows, wanted.series, since_ns, until_ns)
-                blocks = within(some, since_ns, until_ns)
-            for row in wanted.rows(blocks):
-                matching += 1
-                if row["index"] < start:
-                    continue
-                has_more = has_more or not filling.put(row)
-                if has_more and keeps_all:
-                    break
-            total = rows.count(wanted.series) if keeps_all else matching
-        return filling.places(total, has_more=has_more)
 
     def params(self) -> dict[str, Any]:
         """See `View.params`."""

@@ -13,6 +13,7 @@ from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.query.axes.ranks import checked_rank
 from ml_dash.query.environments import newest
 from ml_dash.sdk.about import About
+from ml_dash.sdk.alerting.alerts import Alerting, AlertManager, AlertWriter
 from ml_dash.sdk.best.summing import experiment_summary
 from ml_dash.sdk.decorating import decorated
 from ml_dash.sdk.files.first import FirstFiles, LateFiles
@@ -53,7 +54,7 @@ _LOG = "exp.log('text', level='info', key=value) for a message, exp.metrics('tra
 RUNTIME.watch()
 
 
-class Experiment(Changeable, written="exp", is_hot=True):
+class Experiment(Alerting, Changeable, written="exp", is_hot=True):
     """One run of one experiment: the main entry point.
 
     Args:
@@ -125,13 +126,14 @@ class Experiment(Changeable, written="exp", is_hot=True):
         self._hold = self._session.holders.begin(self, partial(rebuild, self._arguments))
         self._run = Run(self._session, "allow" if is_new else resume)
         self._manager: Callable[[], RunManager[Experiment] | None] = lambda: None
-        self._messages = MessageWriter(self._session)
+        self._messages, self._alerts = MessageWriter(self._session), AlertWriter(self._session)
         keep(
             self,
             params=ParametersBuilder(self._session),
             metrics=MetricsManager(self._session),
             tracks=TracksManager(self._session),
             logs=LogManager(self._session, self._messages),
+            alerts=AlertManager(self._session),
         )
         self._files = FirstFiles(self._session)
         self._session.media = first_media(self._session, self._files.saver)

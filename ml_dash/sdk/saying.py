@@ -29,7 +29,7 @@ _AT_SERVER = (
         "stale",
     ),
     *("createdAt", "updatedAt", "startedAt", "endedAt", "lastActivity", "host", "error", "rows", "deletedAt"),
-    *("attempts", "entries", "note"),
+    *("attempts", "entries", "alerts", "note"),
 )
 """What a server's record of an experiment has."""
 

@@ -21,6 +21,7 @@ from ml_dash.server.api.importance import importance_routes
 from ml_dash.server.api.lines import line_routes
 from ml_dash.server.api.pages import page_routes, unknown_pages
 from ml_dash.server.api.rows import reading_routes
+from ml_dash.server.api.rules import rule_routes
 from ml_dash.server.api.saved_views import view_routes
 from ml_dash.server.api.session import session_routes
 from ml_dash.server.api.system import system_routes
@@ -106,6 +107,7 @@ def build_app(store: Store, tokens: Tokens, settings: ServerSettings) -> web.App
         *blob_routes(bind, store, memory),
         *owner_routes(bind, store),
         *view_routes(bind, StoredViews(store.database, store.clock), store.query, store.database.run),
+        *rule_routes(bind, store),
         *page_routes(),
     ]
     app.add_routes(below(settings.base_path, routes))

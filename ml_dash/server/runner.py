@@ -75,6 +75,7 @@ class RunningServer:
         self.admin_token = admin_token
         self.certificates = certificates
         self._watch = asyncio.create_task(_watching(certificates)) if certificates is not None else None
+        self._alerts = asyncio.create_task(store.alerts.run())
         self._runner = runner
         self._connections = connections
 
@@ -130,6 +131,8 @@ class RunningServer:
             self._watch.cancel()
         await self._connections.stop()
         await self._runner.cleanup()
+        self._alerts.cancel()
+        await asyncio.gather(self._alerts, return_exceptions=True)
         await asyncio.to_thread(self.store.close)
 
 

@@ -56,6 +56,13 @@ class ServerSettings:
         file_bytes: Largest size of one file; None for no limit.
         file_grace: How long the blob of a deleted file is kept.
         deleted_age: How long a deleted experiment can be restored, before its rows are removed; None for ever.
+        public_url: Where people reach the server, for links in messages; None: messages have none.
+        alerts_allowed: Hosts, addresses and networks that messages may be sent to besides those of the internet.
+        smtp_url: The mail server, as ``smtp://user@host:587``; None: no mail is sent.
+        smtp_password: The password for it.
+        mail_from: From whom mail is.
+        alert_seconds: How long one message may take to be sent.
+        alert_lease: For how long a message is that of the server that tries to send it; longer than it may take.
         shutdown_timeout: How long a shutdown waits for the requests that were accepted.
         head_timeout: How long a connection may take for the head of its first request.
         body_timeout: How long a request's body may make no progress, and a client may take nothing of an answer.
@@ -91,6 +98,13 @@ class ServerSettings:
     file_bytes: int | None = None
     file_grace: float = 30 * 86_400.0
     deleted_age: float | None = 30 * 86_400.0
+    public_url: str | None = None
+    alerts_allowed: Sequence[str] = ()
+    smtp_url: str | None = None
+    smtp_password: str | None = None
+    mail_from: str | None = None
+    alert_seconds: float = 10.0
+    alert_lease: float = 60.0
     shutdown_timeout: float = 30.0
     head_timeout: float = 10.0
     body_timeout: float = 60.0

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import MLDashError
+from ml_dash.server.alerts.service import Alerts
 from ml_dash.server.blobs.backend import Backend
 from ml_dash.server.blobs.catalogue import BlobCatalogue
 from ml_dash.server.blobs.collector import BlobCollector
@@ -91,8 +92,9 @@ class Store:
                 _hourly(clock, self.orphan_collector.collect),
             ),
         )
-        self.ingest = Ingest(self.backend, self.experiments, on_hot=self.compactor.notice)
         self.lists = Lists(self.backend)
+        self.alerts = Alerts(self.experiments, settings, self.lists.bring_in)
+        self.ingest = Ingest(self.backend, self.experiments, self.alerts.watch, on_hot=self.compactor.notice)
         self.closing = False
         """Whether the shutdown has begun: nothing new is accepted."""
         self._readers = Readers()
@@ -130,6 +132,7 @@ class Store:
 
     def start(self) -> None:
         """Start the threads that store and merge."""
+        self.alerts.start()
         self.ingest.start()
         self.compactor.start()
         self.lists.start()
@@ -142,6 +145,7 @@ class Store:
         self.transfers.close()
         self.compactor.stop()
         self.lists.stop()
+        self.alerts.close()
         try:
             # a backup is taken now, or an older one brought back
             self.keeper.advance()

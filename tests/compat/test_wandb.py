@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -336,11 +337,14 @@ def test_files_are_saved_by_a_pattern(tmp_path: Path) -> None:
         (tmp_path / "out" / name).write_text(name)
     run = start()
     assert len(wandb.save("out/*.pt")) == 2
-    wandb.alert("slow", "very")
+    wandb.alert("slow", "very", wandb.AlertLevel.WARN, wait_duration=timedelta(minutes=5))
+    wandb.alert("slow", "again", level="ERROR", wait_duration=300)
+    wandb.alert("fast", "again")
     run.finish()
     read = ml_dash.open("alice/vision/first")
     assert [row["filename"] for row in read.files.list()] == ["a.pt", "b.pt"]
-    assert read.logs.read()["data"][0]["message"] == "slow: very"
+    alerts = [(row["level"], row["title"], row["text"]) for row in read.alerts.read()["data"]]
+    assert alerts == [("warning", "slow", "very"), ("info", "fast", "again")]
 
 
 @pytest.mark.parametrize(

@@ -207,6 +207,15 @@ def _line(rng: random.Random) -> dict[str, Any]:
     }
 
 
+def _alert(rng: random.Random) -> dict[str, Any]:
+    return {
+        "title": rng.choice(_TEXTS),
+        "text": rng.choice(_TEXTS),
+        "level": rng.choice(("info", "warning", "error")),
+        "held": rng.choice((0, 7)),
+    }
+
+
 _ROWS: dict[Kind, Callable[[random.Random], dict[str, Any]]] = {
     Kind.METRIC: _metric,
     Kind.TRACK: _metric,
@@ -216,6 +225,7 @@ _ROWS: dict[Kind, Callable[[random.Random], dict[str, Any]]] = {
     Kind.FILE: _file,
     Kind.ENVIRONMENT: _environment,
     Kind.CONSOLE: _line,
+    Kind.ALERT: _alert,
 }
 
 

@@ -119,7 +119,7 @@ def nested(rng: random.Random) -> bytes:
 def questions(view: JournalView) -> Iterator[Callable[[], Any]]:
     """Everything that a view can be asked."""
     yield from (view.run, lambda: view.run(space="s"), view.params, view.logs, view.metrics, view.files)
-    yield from (view.environments, view.console, view.definitions, view.attempts)
+    yield from (view.environments, view.console, view.alerts, view.definitions, view.attempts)
     yield lambda: view.console("stderr", "a", 1, 2)
     yield lambda: view.logs("info", "a", 1, 2, 0.0, 2e9)
     yield lambda: view.files(FileQuery(path="/a", pattern="**", tags=("t",), versions=True, deleted=True))

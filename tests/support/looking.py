@@ -39,7 +39,10 @@ class Server:
         names = [
             *((Kind.METRIC, metric["name"]) for metric in self.get(f"{there}/metrics")["data"]),
             *((Kind.TRACK, track["topic"]) for track in self.get(f"{there}/tracks")["data"]),
-            *((kind, None) for kind in (Kind.LOG, Kind.PARAMS, Kind.RUN, Kind.ENVIRONMENT, Kind.CONSOLE)),
+            *(
+                (kind, None)
+                for kind in (Kind.LOG, Kind.PARAMS, Kind.RUN, Kind.ENVIRONMENT, Kind.CONSOLE, Kind.ALERT)
+            ),
         ]
         rows = {Series(*name): [*self._rows(there, Series(*name))] for name in names}
         return Found(rows, self.get(f"{there}/writers")["watermarks"])

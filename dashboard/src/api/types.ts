@@ -5,6 +5,35 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * Alerts
+         * @description A page of alerts.
+         */
+        Alerts: {
+            startIndex: number;
+            /** @description The last row's index; read on from the next. */
+            endIndex: number;
+            total: number;
+            hasMore: boolean;
+            data: components["schemas"]["AlertRow"][];
+        };
+        /**
+         * AlertRow
+         * @description An alert that a script has logged; `held` is how many of its title were held back before it.
+         */
+        AlertRow: {
+            index: number;
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            timestamp: string;
+            /** @description Whatever was logged. NaN and infinities are {"__float__": "NaN" | "Infinity" | "-Infinity"}, and what JSON lacks is {"__repr__": text, "__type__": text}. In msgpack they are themselves. */
+            level: unknown;
+            /** @description Whatever was logged. NaN and infinities are {"__float__": "NaN" | "Infinity" | "-Infinity"}, and what JSON lacks is {"__repr__": text, "__type__": text}. In msgpack they are themselves. */
+            title: unknown;
+            /** @description Whatever was logged. NaN and infinities are {"__float__": "NaN" | "Infinity" | "-Infinity"}, and what JSON lacks is {"__repr__": text, "__type__": text}. In msgpack they are themselves. */
+            text: unknown;
+            /** @description Whatever was logged. NaN and infinities are {"__float__": "NaN" | "Infinity" | "-Infinity"}, and what JSON lacks is {"__repr__": text, "__type__": text}. In msgpack they are themselves. */
+            held: unknown;
+        };
+        /**
          * AskedBlobs
          * @description Blobs that a client has.
          */
@@ -138,7 +167,7 @@ export interface components {
          * @description What a series holds. The numbers are part of the journal's format: never reuse one.
          * @enum {unknown}
          */
-        Kind: 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8;
+        Kind: 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9;
         /**
          * BodyPiece
          * @description A piece of a body that is kept.
@@ -232,6 +261,8 @@ export interface components {
             rows: number;
             /** @description Of all kinds: events (rows, messages, parameters, and so on), and signs of life. */
             entries: number;
+            /** @description How many its script has logged by exp.alert. */
+            alerts: number;
             /** @description How often a run of it was started. */
             attempts: number;
             deletedAt: string | null;
@@ -307,6 +338,13 @@ export interface components {
             field: string;
             /** @enum {unknown} */
             value: "last" | "max" | "min";
+        };
+        /**
+         * DeletedRule
+         * @description A rule that is gone.
+         */
+        DeletedRule: {
+            deleted: boolean;
         };
         /**
          * DeletedView
@@ -432,6 +470,8 @@ export interface components {
             rows: number;
             /** @description Of all kinds: events (rows, messages, parameters, and so on), and signs of life. */
             entries: number;
+            /** @description How many its script has logged by exp.alert. */
+            alerts: number;
             /** @description How often a run of it was started. */
             attempts: number;
             deletedAt: string | null;
@@ -499,6 +539,8 @@ export interface components {
             rows: number;
             /** @description Of all kinds: events (rows, messages, parameters, and so on), and signs of life. */
             entries: number;
+            /** @description How many its script has logged by exp.alert. */
+            alerts: number;
             /** @description How often a run of it was started. */
             attempts: number;
             deletedAt: string | null;
@@ -884,6 +926,46 @@ export interface components {
             note: string;
         };
         /**
+         * NewRule
+         * @description A rule to make.
+         */
+        NewRule: {
+            owner: string;
+            name: string;
+            /** @enum {unknown} */
+            when: "above" | "alert" | "below" | "failed" | "nonfinite" | "silent";
+            to: components["schemas"]["Destination"];
+            /**
+             * @description Which of the owner's experiments.
+             * @default
+             */
+            filter?: string;
+            /** @default null */
+            metric?: string | null;
+            /** @default null */
+            bound?: number | null;
+            /** @default null */
+            minutes?: number | null;
+            /** @default null */
+            level?: ("error" | "info" | "warning") | null;
+            /** @default null */
+            rearmMinutes?: number | null;
+        };
+        /**
+         * Destination
+         * @description Whom a rule tells. Neither the URL nor the secret is shown again.
+         */
+        Destination: {
+            /** @enum {unknown} */
+            kind: "mail" | "slack" | "webhook";
+            /** @default null */
+            url?: string | null;
+            /** @default null */
+            address?: string | null;
+            /** @default null */
+            secret?: string | null;
+        };
+        /**
          * NewSession
          * @description The token with which a browser signs in.
          */
@@ -1056,6 +1138,55 @@ export interface components {
             x?: unknown;
         };
         /**
+         * Rule
+         * @description A rule.
+         */
+        Rule: {
+            id: string;
+            owner: string;
+            name: string;
+            filter: string;
+            /** @enum {unknown} */
+            when: "above" | "alert" | "below" | "failed" | "nonfinite" | "silent";
+            metric: string | null;
+            bound: number | null;
+            minutes: number | null;
+            level: ("error" | "info" | "warning") | null;
+            rearmMinutes: number | null;
+            to: components["schemas"]["ShownDestination"];
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            createdAt: string;
+            /** @description What the token is called that it was made with. */
+            who: string;
+            /** @description How often, in the last month. */
+            fired: number;
+            /** @description When a message was made last. */
+            lastFiredAt: string | null;
+            /** @description When a message was taken last. */
+            lastDeliveredAt: string | null;
+            /** @description Why the last message was not taken, or the filter not understood. */
+            problem: string | null;
+        };
+        /**
+         * ShownDestination
+         * @description Whom a rule tells, without its secrets.
+         */
+        ShownDestination: {
+            /** @enum {unknown} */
+            kind: "mail" | "slack" | "webhook";
+            /** @description The address of mail; of a URL, the server. */
+            shown: string;
+            /** @description Whether messages are signed. */
+            signed: boolean;
+        };
+        /**
+         * Rules
+         * @description Rules, the oldest first.
+         */
+        Rules: {
+            data: components["schemas"]["Rule"][];
+        };
+        /**
          * Run
          * @description The status of an experiment's run.
          */
@@ -1191,6 +1322,14 @@ export interface components {
             last: unknown;
         };
         /**
+         * TestedRule
+         * @description What became of a message that says that it is a test.
+         */
+        TestedRule: {
+            delivered: boolean;
+            problem: string | null;
+        };
+        /**
          * Tokens
          * @description A page of tokens.
          */
@@ -1297,6 +1436,8 @@ export interface components {
             rows: number;
             /** @description Of all kinds: events (rows, messages, parameters, and so on), and signs of life. */
             entries: number;
+            /** @description How many its script has logged by exp.alert. */
+            alerts: number;
             /** @description How often a run of it was started. */
             attempts: number;
             deletedAt: string | null;
@@ -1467,6 +1608,8 @@ export interface components {
     headers: never;
     pathItems: never;
 }
+export type Alerts = components['schemas']['Alerts'];
+export type AlertRow = components['schemas']['AlertRow'];
 export type AskedBlobs = components['schemas']['AskedBlobs'];
 export type Blob = components['schemas']['Blob'];
 export type AskedPanels = components['schemas']['AskedPanels'];
@@ -1487,6 +1630,7 @@ export type DeletedExperiment = components['schemas']['DeletedExperiment'];
 export type Stop = components['schemas']['Stop'];
 export type FieldSummary = components['schemas']['FieldSummary'];
 export type BestOf = components['schemas']['BestOf'];
+export type DeletedRule = components['schemas']['DeletedRule'];
 export type DeletedView = components['schemas']['DeletedView'];
 export type DeviceAuthorization = components['schemas']['DeviceAuthorization'];
 export type DeviceToken = components['schemas']['DeviceToken'];
@@ -1526,6 +1670,8 @@ export type NewExperiment = components['schemas']['NewExperiment'];
 export type SaidTimes = components['schemas']['SaidTimes'];
 export type NewLimits = components['schemas']['NewLimits'];
 export type NewNote = components['schemas']['NewNote'];
+export type NewRule = components['schemas']['NewRule'];
+export type Destination = components['schemas']['Destination'];
 export type NewSession = components['schemas']['NewSession'];
 export type NewStop = components['schemas']['NewStop'];
 export type NewTags = components['schemas']['NewTags'];
@@ -1543,6 +1689,9 @@ export type RestoreTo = components['schemas']['RestoreTo'];
 export type Revoked = components['schemas']['Revoked'];
 export type Rows = components['schemas']['Rows'];
 export type Row = components['schemas']['Row'];
+export type Rule = components['schemas']['Rule'];
+export type ShownDestination = components['schemas']['ShownDestination'];
+export type Rules = components['schemas']['Rules'];
 export type Run = components['schemas']['Run'];
 export type Series = components['schemas']['Series'];
 export type Buckets = components['schemas']['Buckets'];
@@ -1551,6 +1700,7 @@ export type Session = components['schemas']['Session'];
 export type Shown = components['schemas']['Shown'];
 export type Stats = components['schemas']['Stats'];
 export type FieldStats = components['schemas']['FieldStats'];
+export type TestedRule = components['schemas']['TestedRule'];
 export type Tokens = components['schemas']['Tokens'];
 export type Token = components['schemas']['Token'];
 export type Tracks = components['schemas']['Tracks'];

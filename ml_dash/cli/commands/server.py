@@ -142,6 +142,38 @@ def _serve(
             help="A proxy (address or network) whose X-Forwarded-For, -Proto and -Prefix count; may be repeated.",
         ),
     ] = [],  # noqa: B006 - typer wants a list, and makes a new one
+    public_url: Annotated[
+        str | None,
+        typer.Option(
+            "--public-url",
+            metavar="URL",
+            help="Where people reach the server: for links in alerts.",
+            show_default=False,
+        ),
+    ] = None,
+    alerts_allowed: Annotated[
+        list[str],
+        typer.Option(
+            "--allow-alerts-to",
+            metavar="HOST|CIDR",
+            help="Send alerts there, too, although it is no address of the internet, or has no https; may be repeated.",
+        ),
+    ] = [],  # noqa: B006
+    smtp: Annotated[
+        str | None,
+        typer.Option(
+            "--smtp",
+            metavar="URL",
+            help="The mail server for alerts: smtp://user@host:587, or smtps://…; see ML_DASH_SMTP_PASSWORD.",
+            show_default=False,
+        ),
+    ] = None,
+    mail_from: Annotated[
+        str | None,
+        typer.Option(
+            "--mail-from", metavar="ADDRESS", help="From whom the mail of alerts is.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Serve experiments to everybody who has a token.
 
@@ -174,6 +206,11 @@ def _serve(
         deleted_age=keep_deleted * 86_400,
         trusted_proxies=parse_proxies(trusted_proxies),
         admin_token=os.environ.get("ML_DASH_ADMIN_TOKEN") or None,
+        public_url=public_url,
+        alerts_allowed=alerts_allowed,
+        smtp_url=smtp,
+        smtp_password=os.environ.get("ML_DASH_SMTP_PASSWORD") or None,
+        mail_from=mail_from,
     )
     asyncio.run(serve(settings, partial(_announce, settings)))
 

@@ -64,11 +64,12 @@ from ml_dash.series import Kind, Series
 from ml_dash.status import RunStatus
 from ml_dash.visible import visible
 
-_LOGS = Series(Kind.LOG, None)
+_LOGS, _ALERTS = Series(Kind.LOG, None), Series(Kind.ALERT, None)
 # What a window or two hold; the sections say how to see the rest.
 _METRICS_SHOWN = 20
 _LOGS_SHOWN = 10
 _FILES_SHOWN = 5
+_ALERTS_SHOWN = 10
 
 
 def show(
@@ -88,8 +89,8 @@ def show(
 ) -> None:
     """Show all about one experiment.
 
-    That is: status, parameters, metrics with sparklines and statistics, tracks, the newest files, and the last log
-    messages. With --attempt N, how that attempt went, in what surroundings, and its rows of the metrics.
+    That is: status, parameters, metrics with sparklines and statistics, tracks, the newest files, and the last
+    alerts and log messages. With --attempt N, how that attempt went, in what surroundings, and its rows of the metrics.
     """
     choice = attempt_choice(attempt)
     if url is not None:
@@ -207,7 +208,8 @@ def _tell(subject: _Subject, metric: Sequence[str], *, all_metrics: bool, logs: 
         rows = [(str(series.name), count_text(subject.rows.count(series), "entry")) for series in tracks]
         screen.show(_title("Tracks"), table(["", ">"], rows, header=False, indent=2))
     _show_files(screen, subject)
-    _show_logs(screen, subject.rows, logs)
+    _show_lines(screen, subject.rows, "Alerts", _ALERTS, _ALERTS_SHOWN)
+    _show_lines(screen, subject.rows, "Logs", _LOGS, logs)
 
 
 def _record(subject: _Subject, summaries: Sequence[MetricSummary], logs: int) -> dict[str, Any]:
@@ -229,6 +231,13 @@ def _record(subject: _Subject, summaries: Sequence[MetricSummary], logs: int) ->
         "tracks": [{"name": series.name, "count": rows.count(series)} for series in rows.series(Kind.TRACK)],
         "files": _files_record(subject),
         "logs": [{"timestamp": iso_time(row.time_ns), **row.fields} for row in last_of(rows, [_LOGS], logs)],
+        "alerts": {
+            "count": rows.count(_ALERTS),
+            "newest": [
+                {"timestamp": iso_time(row.time_ns), **row.fields}
+                for row in last_of(rows, [_ALERTS], _ALERTS_SHOWN)
+            ],
+        },
         "damage": [each._asdict() for each in subject.damage()],
     }
 
@@ -301,12 +310,12 @@ def _show_metrics(screen: Screen, summaries: Sequence[MetricSummary], available:
         screen.show(Text(hint, "dim"))
 
 
-def _show_logs(screen: Screen, source: AnyRows, limit: int) -> None:
-    rows = last_of(source, [_LOGS], limit)
+def _show_lines(screen: Screen, source: AnyRows, title: str, series: Series, limit: int) -> None:
+    rows = last_of(source, [series], limit)
     if rows:
-        count = source.count(_LOGS)
+        count = source.count(series)
         lines = RowLines(screen)
-        screen.show(_title("Logs" if count <= limit else f"Logs, the last {len(rows)} of {count:,}"))
+        screen.show(_title(title if count <= limit else f"{title}, the last {len(rows)} of {count:,}"))
         screen.show_lines([lines.line(row) for row in rows])
 
 

@@ -54,7 +54,9 @@ def tail(
     ] = 10,
     root: Root = DEFAULT_ROOT,
     metric: MetricNames = [],  # noqa: B006 - typer wants a list, and makes a new one
-    logs: Annotated[bool, typer.Option("--logs", help="Only log messages, and what --metric names.")] = False,
+    logs: Annotated[
+        bool, typer.Option("--logs", help="Only messages and alerts, and what --metric names.")
+    ] = False,
     console: Annotated[bool, typer.Option("--console", help="Only what the script has printed.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="With -f: go on after the run has ended.")] = False,
     url: ServerOption = None,
@@ -62,7 +64,7 @@ def tail(
 ) -> None:
     """Print the last rows and log messages.
 
-    Metrics, tracks and log messages come together, in order of time. With -f it goes on until the run has ended
+    Metrics, tracks, log messages and alerts come together, in order of time. With -f it goes on until the run has ended
     and everything is shown, or until Ctrl-C. With --rank it is the metrics of that rank alone.
     """
     if rank is not None and (logs or console):
@@ -73,6 +75,7 @@ def tail(
         Kind.METRIC: bool(metric) or not (logs or console),
         Kind.TRACK: not (metric or logs or console or rank is not None),
         Kind.LOG: logs or not (metric or console or rank is not None),
+        Kind.ALERT: logs or not (metric or console or rank is not None),
         Kind.CONSOLE: console,
     }
 

@@ -56,6 +56,7 @@ _EXPERIMENT = {
     **_each("log_config set_config update_config connect autolog", _PARAMS),
     **_each("log_metric log_metrics log_scalar log_scalars add_scalar add_scalars report_scalar", _LOG),
     **_each("track", f"{_LOG}, or exp.tracks('pose').append(x=1.0) for values with times of their own"),
+    **_each("notify send_alert add_alert", "exp.alert('title', 'text', level='warning')"),
     **_each("scalar scalars history log_value log_row write_scalar log_dict record", _LOG),
     **_each("add_histogram log_histogram log_histogram_3d log_distribution histogram", _HISTOGRAM),
     **_each("summarize summaries best", "exp.summary, or exp.metrics('val').best('acc', mode='max')"),
@@ -76,7 +77,7 @@ _EXPERIMENT = {
         "exp.params.set(model=str(model)), or exp.files.save_text(str(model), to='model.txt')",
     ),
     **_each("add_text log_text", "exp.log('text'), or exp.files('notes').save_text(text, to='note.txt')"),
-    **_each("alert print message log_message write info_log", "exp.log('text', level='warn')"),
+    **_each("print message log_message write info_log", "exp.log('text', level='warn')"),
     **_each("debug info error fatal", "exp.logs.{name}('text')"),
     **_each("warning warn", "exp.logs.warn('text')"),
     **_each("exception", "exp.logs.error('text')"),
@@ -202,6 +203,14 @@ HINTS: dict[str, Hints] = {
         item="exp.logs.read(start_index=0, limit=100)",
         call="exp.log('text', level='info')",
     ),
+    "exp.alerts": Hints(
+        {
+            **_each("alert add write append log send info warning error", "exp.alert('title', 'text')"),
+            **_each("get list search filter find", "exp.alerts.read(search='text')"),
+        },
+        item="exp.alerts.read(start_index=0, limit=100)",
+        call="exp.alert('title', 'text', level='warning')",
+    ),
     "exp.metrics": Hints(
         {
             **_METRIC_READS,
@@ -268,7 +277,8 @@ _PACKAGE = {
         "Run run ML_Dash MLDash MLDashRun Tracker Session Dash Project", "Experiment('owner/project/name')"
     ),
     **_each("SummaryWriter Logger", _LOG),
-    **_each("logger print info warn warning debug alert message", "exp.log('text', level='warn')"),
+    **_each("logger print info warn warning debug message", "exp.log('text', level='warn')"),
+    **_each("alert notify", "exp.alert('title', 'text', level='warning')"),
     **_each("dxp", "from ml_dash.auto_start import dxp"),
     **_each("Images Plot", _IMAGE),
     **_each("Artifact Html", _SAVE),
@@ -331,6 +341,7 @@ FIXED = {
     **_each("params", _PARAMS),
     **_each("metrics", _LOG),
     **_each("log logs", "exp.log('text')"),
+    **_each("alert alerts", "exp.alert('title', 'text')"),
     **_each("files", _SAVE),
     **_each("tracks", "exp.tracks('pose').append(x=1.0)"),
     **_each("run", _BLOCK),

@@ -46,7 +46,7 @@ from ml_dash.protocol import (
     WIDTH_MAX,
     WRITER_PATTERN,
 )
-from ml_dash.query.logs import LEVELS
+from ml_dash.query.logs import ALERT_LEVELS, LEVELS
 from ml_dash.series import STREAMS, Kind
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.http.access import BY_PAGE
@@ -105,6 +105,7 @@ class Paths(Query):
     owner: Annotated[str, Meta(min_length=1, max_length=255)]
     project: Annotated[str, Meta(min_length=1, max_length=255)]
     view: Annotated[str, Meta(pattern=f"^{VIEW_PATTERN}$")]
+    rule: Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 # --- the server
@@ -598,6 +599,19 @@ class ConsolePage(_Page):
     until: _Until | None = None
 
 
+class AlertsPage(_Page):
+    """Which alerts."""
+
+    level: (
+        Annotated[str, _text("In any case.", extra_json_schema={"enum": [*ALERT_LEVELS, "warn"]})] | None
+    ) = None
+    search: Annotated[str, _text("Only alerts with this in the title or the text, in any case.")] | None = (
+        None
+    )
+    since: _Since | None = None
+    until: _Until | None = None
+
+
 class SeriesPage(Query):
     """Which metrics, or tracks."""
 
@@ -715,6 +729,7 @@ ENVIRONMENTS = _reading(
 )
 LOGS = _reading("logs", "Return log rows.", shapes.Logs, LogsPage)
 CONSOLE = _reading("console", "Return lines that the script printed.", shapes.Console, ConsolePage)
+ALERTS = _reading("alerts", "Return alerts that the script has logged.", shapes.Alerts, AlertsPage)
 METRICS = _reading("metrics", "List the metrics, in order of first appearance.", shapes.Metrics, MetricsPage)
 ROWS = _reading("metrics/rows", "Return rows of a metric.", shapes.Rows, RowsPage)
 STATS = _reading("metrics/stats", "Return statistics of a metric.", shapes.Stats, StatsPage)
@@ -887,6 +902,49 @@ DELETE_VIEW = Route(
     scope=Scope.READ,
     query=WhoseView,
     headers=(_BASED_ON,),
+)
+
+
+# --- rules
+
+
+class WhichRules(Query):
+    """Whose rules."""
+
+    owner: Annotated[str, _text("Of this owner.", 255, 1)] | None = None
+
+
+_RULES = f"{API}/rules"
+RULES = Route(
+    "GET",
+    _RULES,
+    "List the rules of the owners whose experiments the token may write, the oldest first.",
+    {200: shapes.Rules},
+    (403, 404),
+    query=WhichRules,
+)
+CREATE_RULE = Route(
+    "POST",
+    _RULES,
+    "Make a rule: what it waits for, and whom it tells.",
+    {201: shapes.Rule},
+    (403, 404, 507),
+    body=shapes.NewRule,
+    body_bytes=64 << 10,
+)
+DELETE_RULE = Route(
+    "DELETE",
+    f"{_RULES}/{{rule}}",
+    "Remove a rule; what it has not told yet is not told.",
+    {200: shapes.DeletedRule},
+    (403, 404, 507),
+)
+TEST_RULE = Route(
+    "POST",
+    f"{_RULES}/{{rule}}/test",
+    "Send a message that says that it is a test, and say what became of it.",
+    {200: shapes.TestedRule},
+    (403, 404),
 )
 
 

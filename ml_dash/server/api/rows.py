@@ -13,7 +13,7 @@ from ml_dash.journal.block_ops import slice_block
 from ml_dash.journal.frame import encode_frame
 from ml_dash.protocol import ANSWERED_FRAME_BYTES_MAX, FRAMES, RANK_LINES_MAX, WIDTH_MAX, ErrorCode
 from ml_dash.query.axes.ranks import whose
-from ml_dash.query.logs import ConsoleFilter, LogFilter
+from ml_dash.query.logs import AlertFilter, ConsoleFilter, LogFilter
 from ml_dash.query.tracks import TrackQuery
 from ml_dash.series import Kind, Series
 from ml_dash.server.api import contract
@@ -88,6 +88,7 @@ def reading_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
         listing(contract.ENVIRONMENTS, _environments),
         listing(contract.LOGS, _logs),
         listing(contract.CONSOLE, _console),
+        listing(contract.ALERTS, _alerts),
         listing(contract.METRICS, _metrics),
         listing(contract.ROWS, _rows),
         listing(contract.STATS, _stats, "fields"),
@@ -192,6 +193,11 @@ def _logs(page: Page, asked: contract.LogsPage, view: ServedView) -> dict[str, A
 
 def _console(page: Page, asked: contract.ConsolePage, view: ServedView) -> dict[str, Any]:
     wanted = ConsoleFilter(asked.stream, asked.search)
+    return view.lines_into(page.take, wanted, asked.start_index, asked.limit, asked.since, asked.until)
+
+
+def _alerts(page: Page, asked: contract.AlertsPage, view: ServedView) -> dict[str, Any]:
+    wanted = AlertFilter(asked.level, asked.search)
     return view.lines_into(page.take, wanted, asked.start_index, asked.limit, asked.since, asked.until)
 
 

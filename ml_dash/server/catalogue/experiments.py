@@ -301,6 +301,8 @@ class Experiments:
     ) -> list[ColumnElement[bool]]:
         """Return what holds of those that are asked for, of these columns of `EXPERIMENTS`; its search is left out."""
         conditions: list[ColumnElement[bool]] = [columns.deleted_ns.is_(None)]  # the first: see `listing`
+        if where.ids is not None:
+            conditions.append(columns.id.in_(sorted(where.ids)))
         if where.owners is not None:
             conditions.append(columns.owner.in_(sorted(where.owners)))
         for column, value in ((columns.owner, where.owner), (columns.project, where.project)):
@@ -471,6 +473,7 @@ def _as_record(row: Row[Any], run: dict[str, Any] | None) -> dict[str, Any]:
         "error": None if running else row.error,
         "rows": row.metric_rows,
         "entries": row.rows,
+        "alerts": row.alerts,
         "attempts": row.attempts,
         "stop": stop_of(row),
         "deletedAt": time_or_none(row.deleted_ns),

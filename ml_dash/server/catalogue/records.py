@@ -115,6 +115,7 @@ class ExperimentFilter:
         search: Only where every word of this is part of the prefix, a tag or the readme, in any case.
         texts: Only where each of these is, blanks and all.
         asked: Only what is asked for so, in such an order, and with such columns.
+        ids: Only of these.
     """
 
     owners: frozenset[str] | None = None
@@ -127,6 +128,7 @@ class ExperimentFilter:
     search: str | None = None
     texts: tuple[str, ...] = ()
     asked: Search | None = None
+    ids: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

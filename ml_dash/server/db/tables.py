@@ -46,6 +46,9 @@ Of the object store: ``blob_store``, with the id that it and this database have 
 
 Of who may do what: ``tokens``, ``token_grants``, ``sessions`` of browsers and ``device_requests`` (logins under way).
 
+Of whom to tell when something happens, see `ml_dash.server.alerts`: ``rules``, ``rule_firings`` (what happened where)
+and ``rule_messages`` (what is to be sent, until it was).
+
 ``body_pieces`` are bodies of requests that come in pieces, by the SHA-256 of the whole: kept until they are used.
 
 Text that may be anything Python calls a str (lone surrogates and NUL included, which databases refuse) is stored as
@@ -204,6 +207,8 @@ EXPERIMENTS = Table(
     # of all series; and of metrics alone, which are what people are told as rows
     *_required(BigInteger, "rows"),
     Column("metric_rows", BigInteger, nullable=False, server_default="0"),
+    # how many alerts were logged
+    Column("alerts", BigInteger, nullable=False, server_default="0"),
     *_optional(BigInteger, "activity_ns"),
     # of the newest start or end of the newest attempt, see `ml_dash.server.catalogue.run_status`
     *_optional(AnyText, "status"),
@@ -619,6 +624,62 @@ VIEWS = Table(
     *_required(BigInteger, "updated_ns"),
     *_required(AnyText, "who"),
     *_required(Packed, "state"),
+)
+
+# see `ml_dash.server.alerts.rules`
+RULES = Table(
+    "rules",
+    METADATA,
+    *_key(_ID, "id"),
+    *_required(_EXACT, "owner"),
+    *_required(AnyText, "name", "filter", "who"),
+    # what it waits for, and whom it tells, secrets included
+    *_required(Packed, "condition", "destination"),
+    # after which time it may fire again in one attempt; NULL for never
+    *_optional(BigInteger, "rearm_ns"),
+    *_required(BigInteger, "created_ns"),
+    # when a message was made last, and when one was taken
+    *_optional(BigInteger, "told_ns", "delivered_ns"),
+    # why the last message was not taken, or the filter not understood; NULL where all is well
+    *_optional(AnyText, "problem"),
+    Index(None, "owner"),
+)
+
+RULE_FIRINGS = Table(
+    "rule_firings",
+    METADATA,
+    *_key(_ID, "id"),
+    *_required(_ID, "rule_id", "experiment_id"),
+    # the number of an opening of the attempt; NULL where no run was opened
+    *_optional(BigInteger, "attempt"),
+    # what it is that happened once, in the experiment
+    *_required(String(64), "occasion"),
+    *_required(BigInteger, "fired_ns", "times"),
+    # see `ml_dash.server.alerts.firings`
+    *_required(SmallInteger, "state"),
+    *_required(Packed, "details"),
+    *_optional(_ID, "message_id"),
+    # none for the rule: who stores rows must not fail because another server has removed it a moment ago
+    _of_experiment(),
+    UniqueConstraint("rule_id", "experiment_id", "occasion"),
+    Index(None, "state", "rule_id"),
+    Index(None, "message_id"),
+)
+
+RULE_MESSAGES = Table(
+    "rule_messages",
+    METADATA,
+    *_key(_ID, "id"),
+    *_required(_ID, "rule_id"),
+    *_required(Packed, "body"),
+    *_required(BigInteger, "created_ns"),
+    *_required(Integer, "attempts"),
+    # when it is tried next, and until when a server that tries it has it to itself
+    *_required(BigInteger, "due_ns", "claimed_ns"),
+    # when it was taken, or given up; NULL while it waits
+    *_optional(BigInteger, "done_ns"),
+    Index(None, "done_ns", "due_ns"),
+    Index(None, "rule_id"),
 )
 
 

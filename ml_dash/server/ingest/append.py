@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.series import Kind
+from ml_dash.server.alerts.firings import Found
 from ml_dash.server.catalogue.first_runs import FirstRuns, store_first_runs
 from ml_dash.server.catalogue.kept import Kept
 from ml_dash.server.catalogue.records import gone, no_such_experiment
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from ml_dash.server.alerts.firings import RuleWatch
     from ml_dash.server.catalogue.first_runs import Standing
     from ml_dash.server.errors import ApiError
     from ml_dash.server.ingest.prepare import NewBlock, NewRows
@@ -58,14 +60,24 @@ class Appended(NamedTuple):
 
 
 def append(
-    connection: Connection, requests: Sequence[NewRows], now_ns: int, known: KnownSummaries | None = None
+    connection: Connection,
+    requests: Sequence[NewRows],
+    now_ns: int,
+    known: KnownSummaries | None = None,
+    watch: RuleWatch | None = None,
 ) -> list[Appended | ApiError]:
     """Store what follows each writer's watermark, and return what became of each request.
 
     Nothing holds before the connection's transaction is committed. Requests are in the order in which they came.
-    `known` is what need not be read; the caller tells it when the transaction is committed.
+    `known` is what need not be read; the caller tells it when the transaction is committed. `watch` writes down which
+    rules the rows make fire.
     """
-    return _Batch(connection, requests, now_ns, KnownSummaries() if known is None else known).run()
+    batch = _Batch(connection, requests, now_ns, KnownSummaries() if known is None else known)
+    outcomes = batch.run()
+    # without rules, this look is all that they cost
+    if watch is not None and watch.rules:
+        batch.tell(watch)
+    return outcomes
 
 
 class _Batch:
@@ -91,6 +103,15 @@ class _Batch:
         self._spans = Spans(connection)
         self._files: FileRows = {}
         self._seen: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
+        self._hits: list[Found] = []
+        self._ended: set[str] = set()
+
+    def tell(self, watch: RuleWatch) -> None:
+        """Have rules written down that the rows make fire; to be called behind `run`."""
+        if self._hits or self._ended:
+            ids = self._ended.union(each.experiment_id for each in self._hits)
+            prefixes = {id_: self._experiments[id_].prefix for id_ in ids}
+            watch.note(self._connection, self._hits, sorted(self._ended), prefixes, self._now_ns)
 
     def run(self) -> list[Appended | ApiError]:
         self._known.begin()
@@ -184,6 +205,9 @@ class _Batch:
             self._blocks.append(_block_row(request, series.number, series.add(block, resumed=resumed), block))
             hot[series.number] = series.hot_rows
         writer.opening = openings[-1]
+        self._hits += [Found(experiment_id, openings[hit.starts], hit) for hit in request.hits]
+        if any(row.get("event") == "end" for _, row in request.run_rows):
+            self._ended.add(experiment_id)
         return hot
 
     def _note_runs(self, request: NewRows) -> list[int | None]:
@@ -206,10 +230,11 @@ class _Batch:
     def _note_news(self, request: NewRows) -> None:
         known = self._experiments[request.experiment_id]
         news = self._news.setdefault(
-            request.experiment_id, ExperimentNews(0, 0, known.activity_ns, known.alive_ns)
+            request.experiment_id, ExperimentNews(0, 0, 0, known.activity_ns, known.alive_ns)
         )
         news.rows += request.rows
         news.metric_rows += request.metric_rows
+        news.alerts += request.alerts
         writer = self._writers[request.experiment_id, request.writer]
         if request.last_ns is not None:
             writer.last_ns = request.last_ns

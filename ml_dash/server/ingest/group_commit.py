@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from ml_dash.server.alerts.firings import RuleWatch
     from ml_dash.server.blobs.backend import Backend
     from ml_dash.server.catalogue.experiments import Experiments
     from ml_dash.server.ingest.state import CheckTail
@@ -70,13 +71,19 @@ class GroupCommit:
     Args:
         backend: Where rows are stored.
         experiments: Where experiments are.
+        watch: Is told, within the transaction, what may make rules fire.
         on_hot: Called, from the committer's thread, with an experiment and a series of it to be compacted.
     """
 
     def __init__(
-        self, backend: Backend, experiments: Experiments, on_hot: Callable[[str, int], None]
+        self,
+        backend: Backend,
+        experiments: Experiments,
+        watch: RuleWatch,
+        on_hot: Callable[[str, int], None],
     ) -> None:
         self._backend = backend
+        self._watch = watch
         self._experiments = experiments
         self._on_hot = on_hot
         self._jobs: deque[_Job] = deque()
@@ -205,6 +212,7 @@ class GroupCommit:
                 return [Outcome(self.failed(error), in_doubt)] * len(requests)
             return [self._try_to_store([each], in_doubt=in_doubt)[0] for each in requests]
         self._known.commit()
+        self._watch.committed()
         self.failure = None
         self._backend.telemetry.commits.inc()
         return [Outcome(result, in_doubt) for result in results]
@@ -217,8 +225,11 @@ class GroupCommit:
         rows = [each for each in requests if isinstance(each, NewRows)]
         # before the frames, for which rows are locked in an order of their own
         created = iter(self._experiments.create(connection, new) if new else ())
-        appended = iter(append(connection, rows, self._backend.clock.time_ns(), self._known) if rows else ())
+        appended = iter(self._append(connection, rows) if rows else ())
         return [next(created if isinstance(each, Introduction) else appended) for each in requests]
+
+    def _append(self, connection: Connection, rows: Sequence[NewRows]) -> list[Appended | ApiError]:
+        return append(connection, rows, self._backend.clock.time_ns(), self._known, self._watch)
 
     def _remember(self, rows: NewRows, outcome: Appended) -> None:
         self._tails[rows.experiment_id, rows.writer] = outcome.tail

@@ -34,6 +34,7 @@ from ml_dash.server.threads import Threads
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ml_dash.server.alerts.firings import RuleWatch
     from ml_dash.server.blobs.backend import Backend
     from ml_dash.server.catalogue.experiments import Experiments
     from ml_dash.server.catalogue.records import Introduction
@@ -64,14 +65,19 @@ _OWNERS = 65_536
 
 
 class Ingest:
-    """Takes in experiments and their frames. One for a server process; `on_hot` is as in `GroupCommit`."""
+    """Takes in experiments and their frames. One for a server process; the arguments are as of `GroupCommit`."""
 
     def __init__(
-        self, backend: Backend, experiments: Experiments, on_hot: Callable[[str, int], None]
+        self,
+        backend: Backend,
+        experiments: Experiments,
+        watch: RuleWatch,
+        on_hot: Callable[[str, int], None],
     ) -> None:
         self._backend = backend
         self._experiments = experiments
-        self.commits = GroupCommit(backend, experiments, on_hot)
+        self._watch = watch
+        self.commits = GroupCommit(backend, experiments, watch, on_hot)
         self.owners: Recent[str, str] = Recent(_OWNERS)
         """Whose experiments are that were asked for lately, which never changes; for the event loop alone."""
         # threads of its own: while they wait for a slow object store, tokens are looked up by others
@@ -230,6 +236,7 @@ class Ingest:
                 sent_ns=sent_ns,
                 objects=self._backend.objects,
                 object_bytes=self._backend.settings.object_bytes,
+                rules=self._watch.rules,
             )
         except OSError as error:
             raise self.commits.failed(error) from error

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from ml_dash.series import Series
+    from ml_dash.server.alerts.hits import Hit, WatchedRules
     from ml_dash.server.blobs.objects import ObjectStore
     from ml_dash.server.catalogue.kept import NewRow, NewSummaries
     from ml_dash.server.ingest.frames import FrameBlock, ParsedFrame
@@ -36,7 +37,7 @@ _SUMMARY_ROWS = 256
 """Blocks of fewer rows are summarised when a chart asks for them."""
 _IN_ROW = frozenset({Kind.PARAMS, Kind.RUN})
 """Their rows are few and small, and read all together, writer by writer: they stay in the database."""
-_MERGED_KINDS = frozenset({Kind.METRIC, Kind.TRACK, Kind.LOG, Kind.FILE})
+_MERGED_KINDS = frozenset({Kind.METRIC, Kind.TRACK, Kind.LOG, Kind.FILE, Kind.ALERT})
 
 
 class NewBlock(NamedTuple):
@@ -88,6 +89,7 @@ class NewRows(NamedTuple):
         object: Where the data of those blocks is that have no `data`.
         rows: The number of rows.
         nbytes: The bytes of data that are written to the database.
+        hits: What in the rows may make rules fire.
     """
 
     experiment_id: str
@@ -102,11 +104,17 @@ class NewRows(NamedTuple):
     object: NewObject | None
     rows: int
     nbytes: int
+    hits: Sequence[Hit] = ()
 
     @property
     def metric_rows(self) -> int:
         """How many of the rows are of metrics: these alone are called rows, where people are told of them."""
         return sum(block.rows for block in self.blocks if block.kind == Kind.METRIC)
+
+    @property
+    def alerts(self) -> int:
+        """How many of the rows are alerts."""
+        return sum(block.rows for block in self.blocks if block.kind == Kind.ALERT)
 
     @property
     def age_ns(self) -> int | None:
@@ -155,6 +163,7 @@ def prepare(
     sent_ns: int | None = None,
     objects: ObjectStore,
     object_bytes: int,
+    rules: WatchedRules | None = None,
 ) -> NewRows:
     """Turn frames into what is to be stored; write their object if there is enough data for one.
 
@@ -166,6 +175,7 @@ def prepare(
         sent_ns: When they were sent, by the sender's clock.
         objects: Where objects go.
         object_bytes: How much data is enough for an object.
+        rules: What is looked for in the rows; None for nothing.
 
     Raises:
         OSError: The object cannot be stored.
@@ -192,6 +202,9 @@ def prepare(
         stored,
         sum(frame.rows for frame in frames),
         sum(len(block.data) for block in blocks if block.data is not None),
+        rules.hits((piece.starts, piece.block) for piece in pieces if piece.block is not None)
+        if rules
+        else (),
     )
 
 

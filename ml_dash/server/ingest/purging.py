@@ -26,7 +26,7 @@ _EMPTIED = {
     **dict.fromkeys(
         ("status", "status_ns", "host", "pid", "error", "started_ns", "alive_ns", "newest_attempt")
     ),
-    **dict.fromkeys(("rows", "metric_rows", "attempts"), 0),
+    **dict.fromkeys(("rows", "metric_rows", "alerts", "attempts"), 0),
 }
 
 

@@ -141,6 +141,7 @@ class ExperimentNews:
 
     rows: int = 0
     metric_rows: int = 0
+    alerts: int = 0
     activity_ns: int | None = None
     alive_ns: int | None = None
 
@@ -312,6 +313,7 @@ def write_experiments(connection: Connection, news: Mapping[str, ExperimentNews]
                 "of_experiment": experiment_id,
                 "added": each.rows,
                 "added_metric_rows": each.metric_rows,
+                "added_alerts": each.alerts,
                 "activity_ns": each.activity_ns,
                 "alive_ns": each.alive_ns,
                 "changed_by": mark,
@@ -403,6 +405,7 @@ _UPDATE_EXPERIMENT = (
         {
             "rows": EXPERIMENTS.c.rows + bindparam("added"),
             "metric_rows": EXPERIMENTS.c.metric_rows + bindparam("added_metric_rows"),
+            "alerts": EXPERIMENTS.c.alerts + bindparam("added_alerts"),
             "activity_ns": bindparam("activity_ns"),
             "alive_ns": bindparam("alive_ns"),
             "changed": bindparam("changed_by"),

@@ -56,6 +56,7 @@ def shown(record: Record, directory: str | None = None) -> dict[str, Any]:
         "stale": record.stale,
         "rows": record.rows,
         "entries": record.entries,
+        "alerts": record.alerts,
         "attempts": record.attempts,
         "stop": None if stop is None else stop.shown(),
         "deletedAt": None,
@@ -80,6 +81,7 @@ def read_now(located: Located, view: LocalView, stale_after: float) -> Record:
             metrics = index.series(Kind.METRIC)
             record.rows = sum(map(index.count, metrics))
             record.entries = sum(index.count(series) for kind in Kind for series in index.series(kind))
+            record.alerts = sum(map(index.count, index.series(Kind.ALERT)))
             record.damage = [*located.odd_entries(), *index.damage]
     except (JournalError, OSError) as error:
         record.failure = str(error)

@@ -53,6 +53,7 @@ class Digest:
         metrics: The summaries of the fields of each metric.
         rows: Of the metrics.
         entries: Rows of all kinds.
+        alerts: Rows that are alerts.
         size: Bytes of the segments.
         damage: What is wrong.
         state: With which the next digest goes on; None where it cannot.
@@ -66,6 +67,7 @@ class Digest:
     metrics: dict[str | None, Summaries]
     rows: int
     entries: int
+    alerts: int
     size: int
     damage: Sequence[Damage] = ()
     state: bytes | None = None
@@ -110,7 +112,7 @@ def _digest(journal: str, disk: Disk, known: Fold | None, is_late: Callable[[], 
         rows_read += fold.rows_read
         if not is_whole:
             state = to_msgpack(fold.state())
-            return Digest({}, {}, {}, {}, 0, 0, 0, state=state, rows_read=rows_read, is_whole=False)
+            return Digest({}, {}, {}, {}, 0, 0, 0, 0, state=state, rows_read=rows_read, is_whole=False)
         cuts = fold.cuts_now()
         if fold.agrees(cuts) and not fold.params_are_late:
             break
@@ -129,6 +131,7 @@ def _digest(journal: str, disk: Disk, known: Fold | None, is_late: Callable[[], 
         fold.metrics(),
         fold.rows,
         fold.entries,
+        fold.alerts,
         sum(each.size for found in segments.values() for each in found),
         state=to_msgpack(fold.state()),
         rows_read=rows_read,
@@ -286,6 +289,7 @@ def _by_index(journal: str, disk: Disk) -> Digest:
         {**{series.name: {} for series in index.series(Kind.METRIC)}, **fold.metrics()},
         sum(map(index.count, index.series(Kind.METRIC))),
         sum(index.count(series) for kind in Kind for series in index.series(kind)),
+        sum(map(index.count, index.series(Kind.ALERT))),
         sum(writer.bytes for writer in index.writers),
         index.damage,
         rows_read=rows_read,

@@ -207,11 +207,19 @@ class Fold:
     @property
     def rows(self) -> int:
         """How many rows of metrics there are."""
+        return self._count(Kind.METRIC)
+
+    @property
+    def alerts(self) -> int:
+        """How many alerts there are."""
+        return self._count(Kind.ALERT)
+
+    def _count(self, kind: Kind) -> int:
         return sum(
             count
             for writer in self.writers.values()
             for series, count in writer.rows.items()
-            if series.kind == Kind.METRIC
+            if series.kind == kind
         )
 
     @property

@@ -46,6 +46,7 @@ class Record:
         names: What start rows call its newest attempt.
         metrics: How many there are.
         entries: Rows of all kinds.
+        alerts: Rows that are alerts.
         failure: Why its journal cannot be read at all.
         damage: What is wrong with it else; the first places.
         damages: How many places there are in all.
@@ -78,6 +79,7 @@ class Record:
     names: list[str] = field(default_factory=list)
     rows: int = 0
     entries: int = 0
+    alerts: int = 0
     metrics: int = 0
     size: int = 0
     is_read: bool = False
@@ -136,12 +138,8 @@ class Record:
         for name in (*DESCRIBED, NOTE):
             if is_sound(name, said.get(name)):
                 setattr(self, name, said[name])
-        self.rows, self.entries, self.metrics, self.size = (
-            found.rows,
-            found.entries,
-            len(found.metrics),
-            found.size,
-        )
+        self.rows, self.entries, self.alerts = found.rows, found.entries, found.alerts
+        self.metrics, self.size = len(found.metrics), found.size
         damage = [*odd, *found.damage]
         # what is not read is told in full by whoever lists it
         self.damage = sorted(damage, key=lambda each: not each.unread)[:_DAMAGES_MOST]

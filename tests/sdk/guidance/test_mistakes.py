@@ -175,9 +175,8 @@ MISTAKES: dict[str, Mistake] = {
     "exp.define_metric": wrong(
         lambda exp: exp.define_metric("loss"), UnknownNameError, "'define_metric'", "first row"
     ),
-    "exp.alert": wrong(
-        lambda exp: exp.alert("x"), UnknownNameError, "'alert'", "exp.log('text', level='warn')"
-    ),
+    "exp.notify": wrong(lambda exp: exp.notify("x"), UnknownNameError, "'notify'", "exp.alert('title'"),
+    "exp.alerts.add": wrong(lambda exp: exp.alerts.add("x"), UnknownNameError, "'add'", "exp.alert('title'"),
     "exp.notes": wrong(lambda exp: exp.notes, UnknownNameError, "'notes'", "exp.readme = 'text'"),
     "exp.log({…})": wrong(
         lambda exp: exp.log({"loss": 0.5}), InvalidArgumentError, "{'loss': 0.5}", "exp.metrics('train').log("

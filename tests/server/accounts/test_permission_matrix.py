@@ -20,6 +20,7 @@ from ml_dash.protocol import API, FRAMES
 from ml_dash.series import Kind, Series
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.accounts.tokens import Tokens
+from ml_dash.server.alerts.rules import Condition, Destination, Rule as AlertRule, StoredRules
 from ml_dash.server.app import build_app
 from ml_dash.server.http.access import BY_PAGE
 from ml_dash.server.store import Store
@@ -131,6 +132,13 @@ FILE: dict[str, Any] = {
     "metadata": None,
 }
 VIEWS = f"{API}/owners/{{owner}}/projects/{{project}}/views"
+RULES = f"{API}/rules"
+NEW_RULE = {
+    "owner": "alice",
+    "name": "x",
+    "when": "failed",
+    "to": {"kind": "webhook", "url": "https://1.1.1.1/x"},
+}
 VIEW = {"name": "Losses", "format": 1, "state": {}}
 LOGIN = {"client_id": "ml-dash"}
 TRAIN = {"name": "train"}
@@ -192,6 +200,7 @@ MATRIX: dict[tuple[str, str], Asked] = {
     ("GET", f"{EXPERIMENT}/attempts"): Asked(Rule.read),
     ("GET", f"{EXPERIMENT}/environments"): Asked(Rule.read),
     ("GET", f"{EXPERIMENT}/console"): Asked(Rule.read),
+    ("GET", f"{EXPERIMENT}/alerts"): Asked(Rule.read),
     ("GET", f"{EXPERIMENT}/metrics/shown"): Asked(Rule.read, query=TRAIN),
     ("GET", f"{EXPERIMENT}/metrics/ranks"): Asked(Rule.read, query=TRAIN),
     ("GET", f"{EXPERIMENT}/metrics/rows"): Asked(Rule.read, query=TRAIN),
@@ -216,6 +225,10 @@ MATRIX: dict[tuple[str, str], Asked] = {
     ("GET", f"{VIEWS}/{{view}}"): Asked(Rule.read),
     ("PUT", f"{VIEWS}/{{view}}"): Asked(Rule.write, json=VIEW, headers={"If-Match": "*"}),
     ("DELETE", f"{VIEWS}/{{view}}"): Asked(Rule.write, headers={"If-Match": "*"}),
+    ("GET", RULES): Asked(Rule.any_token),
+    ("POST", RULES): Asked(Rule.write, json=NEW_RULE),
+    ("DELETE", f"{RULES}/{{rule}}"): Asked(Rule.write),
+    ("POST", f"{RULES}/{{rule}}/test"): Asked(Rule.write),
     ("GET", f"{API}/owners/{{owner}}/limits"): Asked(Rule.read),
     ("PUT", f"{API}/owners/{{owner}}/limits"): Asked(Rule.server_admin, json={"quotaBytes": None}),
     ("GET", f"{EXPERIMENT}/blocks"): Asked(Rule.read, query={**TRAIN, "kind": str(int(Kind.METRIC))}),
@@ -234,6 +247,10 @@ class Place:
         self.admin_token = token
         self.other_token = tokens.create("to be revoked", {"carol": Scope.READ})
         self.experiment = MISSING
+        # to where nothing is sent
+        inside = Destination("webhook", "https://127.0.0.1/x")
+        made = AlertRule("", "alice", "mine", "", Condition("failed"), inside, None, 0, "somebody")
+        self.rule = StoredRules(tokens.database, tokens.clock).add(made)
 
     async def prepare(self) -> None:
         headers = self.headers(self.admin_token)
@@ -282,6 +299,7 @@ class Place:
                 "owner": "alice",
                 "project": "proj",
                 "view": "losses",
+                "rule": self.rule.id,
                 "prefix": PREFIX,
                 "folder": "alice/proj",
                 "name": "index.js",

@@ -81,6 +81,7 @@ BOUNDED_OTHERWISE = {
     "GET /experiments/{id}/attempts",
     "GET /experiments/{id}/environments",
     "GET /experiments/{id}/console",
+    "GET /experiments/{id}/alerts",
     "GET /experiments/{id}/contents/missing",
     "POST /experiments/{id}/contents",
     "POST /experiments/{id}/contents/{checksum}/upload",
@@ -89,6 +90,10 @@ BOUNDED_OTHERWISE = {
     # see `test_lines.test_what_has_no_room_or_no_time_is_asked_for_again`
     "POST /experiments/series",
     # groups are told as far as there is room, and how many there are; views are few, and so is what each holds
+    # see `RULES_MAX`
+    "GET /rules",
+    "POST /rules",
+    "POST /rules/{rule}/test",
     "GET /groups",
     "GET /importance",
     "GET /owners/{owner}/projects/{project}/views",

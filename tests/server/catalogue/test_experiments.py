@@ -47,7 +47,7 @@ from tests.support.view_journals import block_of
 FIELDS = [
     "id", "prefix", "owner", "project", "folder", "name", "readme", "note", "tags", "bindrs", "metadata", "status",
     "stale", "createdAt", "updatedAt", "startedAt", "endedAt", "lastActivity", "host", "error", "rows",
-    "entries", "attempts", "stop", "deletedAt",
+    "entries", "alerts", "attempts", "stop", "deletedAt",
 ]  # fmt: skip
 
 

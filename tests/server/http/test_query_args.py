@@ -59,10 +59,10 @@ def test_arguments_become_what_their_route_takes() -> None:
         ("name=abcd", "name='abcd': give a text of at most 3 characters"),
         ("status=running", "status='running': give one of FAILED, RUNNING"),
         (
-            "kind=9",
+            "kind=10",
             (
-                "kind=9: give one of 1 (metric), 2 (track), 3 (log), 4 (params), 5 (run), 6 (file), "
-                "7 (environment), 8 (console)"
+                "kind=10: give one of 1 (metric), 2 (track), 3 (log), 4 (params), 5 (run), 6 (file), "
+                "7 (environment), 8 (console), 9 (alert)"
             ),
         ),
         ("name=a&name=b", "name='b': it is given twice: give it once"),

@@ -1,0 +1,155 @@
+"""Rules by HTTP: who may make them, what is refused, and that no secret is ever shown again."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ml_dash.protocol import RULES_MAX
+from ml_dash.server.accounts.grants import Scope
+from tests.server.alerts.conftest import Place
+from tests.support.receiving import Receiver
+from tests.support.serving import Client, until
+
+
+def rule(place: Place, **more: Any) -> dict[str, Any]:
+    to = {"kind": "webhook", "url": place.hook.url}
+    return {"owner": place.owner, "name": "mine", "when": "failed", "to": to, **more}
+
+
+def test_secrets_are_never_shown_again(place: Place, hook: Receiver) -> None:
+    to = {"kind": "webhook", "url": hook.url + "/token-tttt", "secret": "s3cret-s3cret"}
+    made = place.client.post("/rules", rule(place, to=to))
+    assert made.status == 201
+    assert made.body["to"] == {"kind": "webhook", "shown": f"http://127.0.0.1:{hook.port}/…", "signed": True}
+    told = [made.body, place.client.get("/rules"), place.client.get("/rules", owner=place.owner)]
+    for wrong in (
+        {**to, "secret": "s3cret"},
+        {**to, "sceret": "s3cret-s3cret"},
+        {**to, "url": 3},
+        {**to, "kind": "slack"},
+        {**to, "url": "ftp://x/token-tttt"},
+        [to],
+    ):
+        answer = place.client.post("/rules", rule(place, to=wrong))
+        assert answer.status == 400, answer
+        told.append(answer.body)
+    hook.answer = lambda _: (500, {})
+    told.append(place.client.post(f"/rules/{made.body['id']}/test", {}).body)
+    assert told[-1] == {"delivered": False, "problem": "it answers by 500"}
+    assert "s3cret" not in json.dumps(told)
+    assert "token-tttt" not in json.dumps(told)
+
+
+def test_a_test_says_whether_messages_arrive(place: Place, hook: Receiver) -> None:
+    made = place.rule("failed")
+    assert place.client.post(f"/rules/{made['id']}/test", {}).body == {"delivered": True, "problem": None}
+    (got,) = hook.got
+    assert got.body["test"] is True
+    assert got.body["title"] == "Test of the rule mine: messages arrive here"
+    assert place.told(made)["fired"] == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"when": "above"}, "metric=None"),
+        ({"when": "above", "metric": "a/b"}, "bound=None"),
+        ({"when": "above", "metric": "a/b", "bound": "3"}, "bound='3'"),
+        ({"when": "above", "metric": "a/b", "bound": float("nan")}, "bound=nan"),
+        ({"when": "below", "metric": "a/b", "bound": 1, "minutes": 5}, "minutes=5"),
+        ({"when": "silent"}, "minutes=None"),
+        ({"when": "silent", "minutes": 0}, "minutes=0"),
+        ({"when": "failed", "rearmMinutes": 5}, "rearmMinutes=5"),
+        ({"when": "alert", "level": "fatal"}, "level='fatal'"),
+        ({"when": "failed", "level": "info"}, "level='info'"),
+        ({"when": "never"}, "when='never'"),
+        ({"name": ""}, "name=''"),
+        ({"owner": "*"}, "owner='*'"),
+        ({"owner": "a/b"}, "owner='a/b'"),
+        ({"owner": None}, "owner=None"),
+        ({"filter": "lr <"}, "needs a value"),
+        ({"to": {"kind": "mail", "address": "me.org"}}, "to.address='me.org'"),
+        ({"to": {"kind": "mail", "address": "a@b.org\nBcc: c@d.org"}}, "to.address="),
+        ({"to": {"kind": "mail", "address": "a@b.org", "secret": "12345678"}}, "neither a url nor a secret"),
+        ({"to": {"kind": "webhook"}}, "has a url"),
+        ({"to": {"kind": "webhook", "url": "https://169.254.169.254/latest"}}, "no address of the internet"),
+        ({"to": {"kind": "slack", "url": "https://10.1.2.3/x"}}, "to.url"),
+        ({"to": {"kind": "webhook", "url": "https://there-is-none.invalid/x"}}, "cannot be looked up"),
+        ({"to": {"kind": "pager", "url": "https://x.org"}}, "kind"),
+    ],
+)
+def test_a_rule_that_makes_no_sense_is_refused_with_the_value(
+    more: dict[str, Any], said: str, place: Place
+) -> None:
+    answer = place.client.post("/rules", rule(place, **more))
+    assert answer.status == 400, answer
+    assert said in answer.error["message"]
+    assert place.client.get("/rules", owner=place.owner)["data"] == []
+
+
+def test_a_filter_with_a_name_that_nothing_has_says_what_there_is(place: Place) -> None:
+    run = place.run()
+    place.log(run, "val", loss=1.0)
+    answer = place.client.post("/rules", rule(place, filter="val/lsos<3"))
+    assert (answer.status, len(answer.error["problems"])) == (400, 1)
+    assert "val/loss" in answer.error["message"]
+
+
+def test_who_may_not_write_makes_and_sees_no_rules(place: Place) -> None:
+    tokens = place.server.store
+    assert tokens is not None
+    made = place.rule("failed")
+    created = {
+        name: place.client.post("/tokens", {"name": name, "grants": [{"owner": owner, "scope": scope}]}).body[
+            "token"
+        ]
+        for name, owner, scope in (
+            ("reader", place.owner, "read"),
+            ("writer", place.owner, "write"),
+            ("stranger", "somebody", "write"),
+        )
+    }
+    expected = {"reader": 403, "writer": 200, "stranger": 404}
+    for name, status in expected.items():
+        client = Client(place.server.url, created[name])
+        data = client.get("/rules")["data"]
+        assert [each["id"] for each in data] == ([made["id"]] if name == "writer" else [])
+        assert client.ask("GET", "/rules", owner=place.owner).status == status
+        assert client.post(f"/rules/{made['id']}/test", {}).status == status
+        answer = client.post("/rules", rule(place, when="never"))
+        assert answer.status == (400 if name == "writer" else status), "who may not is told nothing else"
+    for name in ("stranger", "reader", "writer"):
+        answer = Client(place.server.url, created[name]).ask("DELETE", f"/rules/{made['id']}")
+        assert answer.status == expected[name]
+    assert Scope.WRITE.word == "write"
+    for id_ in ("rul_none", "x" * 100, "%00", "%F0%9F%98%80"):
+        assert place.client.ask("DELETE", f"/rules/{id_}").status == 404
+
+
+def test_an_owner_has_so_many_rules_at_most(place: Place) -> None:
+    for _ in range(RULES_MAX):
+        place.rule("failed")
+    answer = place.client.post("/rules", rule(place))
+    assert (answer.status, f"{RULES_MAX} rules" in answer.error["message"]) == (400, True)
+
+
+def test_a_filter_that_is_not_understood_any_more_is_told_and_stalls_no_other(
+    place: Place, hook: Receiver
+) -> None:
+    """As where somebody else's database, or a later version, has stored it."""
+    broken, sound = place.rule("failed", name="broken"), place.rule("failed", name="sound")
+    store = place.server.store
+    assert store is not None
+    from sqlalchemy import update
+
+    from ml_dash.server.db.tables import RULES
+
+    with store.database.write() as connection:
+        connection.execute(update(RULES).where(RULES.c.id == broken["id"]).values(filter="lr < <"))
+    place.end(place.run())
+    (got,) = hook.wait_for(1)
+    assert got.body["rule"]["id"] == sound["id"]
+    until(lambda: "the filter is not understood" in str(place.told(broken)["problem"]), "it is told")
