@@ -339,8 +339,7 @@ class Experiment(Alerting, Changeable, written="exp", is_hot=True):
                 ``ML_DASH_FLUSH_TIMEOUT`` seconds.
 
         Returns:
-            What is durable, what is acknowledged and what is neither. It never raises for a disk or a server that
-            refuses: `reason` says so.
+            What is durable, what is acknowledged and what is neither; a disk or a server that refuses is its `reason`.
         """
         return self._session.flush(seconds(timeout))
 

@@ -9,6 +9,7 @@ import { query, setQuery } from "../../state/url";
 import { Empty, Link, Tabs } from "../../ui/basic";
 import { tell } from "../../ui/Notice";
 import { plain } from "../../ui/terminal";
+import { AlertsTab } from "./AlertsTab";
 import { ChartsTab } from "./ChartsTab";
 import { restore } from "./changing/changes";
 import { ConsoleTab } from "./ConsoleTab";
@@ -27,6 +28,7 @@ const TABS = [
   ["system", "System"],
   ["console", "Console"],
   ["logs", "Logs"],
+  ["alerts", "Alerts"],
   ["files", "Files"],
   ["tracks", "Tracks"],
 ] as const;
@@ -35,7 +37,7 @@ type Tab = (typeof TABS)[number][0];
 const FORMER: Readonly<Record<string, Tab>> = { params: "overview", environment: "overview" };
 
 /** What scrolls by itself, and takes the page that is left below the head. */
-const FILLING: readonly Tab[] = ["console", "logs", "files", "tracks"];
+const FILLING: readonly Tab[] = ["console", "logs", "alerts", "files", "tracks"];
 
 interface Parts {
   record: Experiment;
@@ -105,6 +107,7 @@ function Body({ record, onChange }: Parts): JSX.Element {
         {tab === "media" && <MediaTab record={record} />}
         {tab === "console" && <ConsoleTab record={record} />}
         {tab === "logs" && <LogsTab record={record} />}
+        {tab === "alerts" && <AlertsTab record={record} />}
         {tab === "files" && <FilesTab record={record} />}
         {tab === "tracks" && <TracksTab record={record} />}
       </div>

@@ -1,12 +1,13 @@
 /** Which experiment it is and how it stands, above all that it has. */
 
+import { Bell } from "lucide-preact";
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 
 import type { Experiment } from "../../api/types";
-import { diffPath, folderPath } from "../../state/url";
+import { diffPath, experimentPath, folderPath } from "../../state/url";
 import { Link, Status, Time } from "../../ui/basic";
-import { duration, whole } from "../../ui/format";
+import { duration, several, whole } from "../../ui/format";
 import { plain } from "../../ui/terminal";
 import { TerminalText } from "../../ui/TerminalText";
 import { Actions } from "./changing/Actions";
@@ -31,6 +32,11 @@ export function Head(props: { record: Experiment; onChange: (record: Experiment)
       <div class="experiment-title">
         <h1>{plain(record.name)}</h1>
         <Status of={record} />
+        {record.alerts > 0 && (
+          <Link class="bell" href={`${experimentPath(record.prefix)}?tab=alerts`} aria-label={several(record.alerts, "alert")} title={several(record.alerts, "alert")}>
+            <Bell /> {whole(record.alerts)}
+          </Link>
+        )}
         <TagList {...props} />
         <span class="experiment-actions">
           <Link class="button" href={diffPath([record.prefix])}>

@@ -10,6 +10,7 @@ import { Link } from "../../ui/basic";
 import { whole } from "../../ui/format";
 import { Popover } from "../../ui/Popover";
 import { plain } from "../../ui/terminal";
+import { Bell } from "./Bell";
 import { type Folder, folderTree } from "./folders";
 import { view } from "./view";
 import { ViewMenu } from "./ViewMenu";
@@ -30,6 +31,7 @@ export function WorkspaceHead(): JSX.Element {
         <Folders />
       </Popover>
     </nav>
+    <Bell />
     <ViewMenu />
     </>
   );

@@ -15,7 +15,7 @@ function run(prefix: string, more: Partial<ListedExperiment> = {}): ListedExperi
   return {
     id: prefix, prefix, owner: "alice", project: "vision", folder: "", name: prefix.split("/").at(-1)!, tags: [], bindrs: [],
     metadata: null, status: "COMPLETED", stale: false, createdAt: at, updatedAt: at, startedAt: at, endedAt: at,
-    lastActivity: at, host: null, error: null, rows: 1, entries: 1, attempts: 1, stop: null, deletedAt: null, ...more,
+    lastActivity: at, host: null, error: null, rows: 1, entries: 1, alerts: 0, attempts: 1, stop: null, deletedAt: null, ...more,
   };
 }
 
