@@ -306,7 +306,8 @@ class ListedExperiment(Answer):
     attempts: Annotated[int, Meta(ge=0, description="How often a run of it was started.")]
     deleted_at: Time | None
     alerts: (
-        Annotated[int, Meta(ge=0, description="How many its script has logged; older servers lack it.")] | UnsetType
+        Annotated[int, Meta(ge=0, description="How many its script has logged; older servers lack it.")]
+        | UnsetType
     ) = UNSET
     stop: (
         Annotated[

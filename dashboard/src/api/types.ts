@@ -261,11 +261,11 @@ export interface components {
             rows: number;
             /** @description Of all kinds: events (rows, messages, parameters, and so on), and signs of life. */
             entries: number;
-            /** @description How many its script has logged by exp.alert. */
-            alerts: number;
             /** @description How often a run of it was started. */
             attempts: number;
             deletedAt: string | null;
+            /** @description How many its script has logged; older servers lack it. */
+            alerts?: number;
             /** @description Who has asked its newest attempt to stop; null where nobody has; older servers lack it. */
             stop?: components["schemas"]["Stop"] | null;
             problem?: string | null;
@@ -470,11 +470,11 @@ export interface components {
             rows: number;
             /** @description Of all kinds: events (rows, messages, parameters, and so on), and signs of life. */
             entries: number;
-            /** @description How many its script has logged by exp.alert. */
-            alerts: number;
             /** @description How often a run of it was started. */
             attempts: number;
             deletedAt: string | null;
+            /** @description How many its script has logged; older servers lack it. */
+            alerts?: number;
             /** @description Who has asked its newest attempt to stop; null where nobody has; older servers lack it. */
             stop?: components["schemas"]["Stop"] | null;
             problem?: string | null;
@@ -539,11 +539,11 @@ export interface components {
             rows: number;
             /** @description Of all kinds: events (rows, messages, parameters, and so on), and signs of life. */
             entries: number;
-            /** @description How many its script has logged by exp.alert. */
-            alerts: number;
             /** @description How often a run of it was started. */
             attempts: number;
             deletedAt: string | null;
+            /** @description How many its script has logged; older servers lack it. */
+            alerts?: number;
             /** @description Who has asked its newest attempt to stop; null where nobody has; older servers lack it. */
             stop?: components["schemas"]["Stop"] | null;
             problem?: string | null;
@@ -1436,11 +1436,11 @@ export interface components {
             rows: number;
             /** @description Of all kinds: events (rows, messages, parameters, and so on), and signs of life. */
             entries: number;
-            /** @description How many its script has logged by exp.alert. */
-            alerts: number;
             /** @description How often a run of it was started. */
             attempts: number;
             deletedAt: string | null;
+            /** @description How many its script has logged; older servers lack it. */
+            alerts?: number;
             problem?: string | null;
             /** @description Those that were asked for as columns. */
             params?: {

@@ -32,7 +32,7 @@ export function Head(props: { record: Experiment; onChange: (record: Experiment)
       <div class="experiment-title">
         <h1>{plain(record.name)}</h1>
         <Status of={record} />
-        {record.alerts > 0 && (
+        {!!record.alerts && (
           <Link class="bell" href={`${experimentPath(record.prefix)}?tab=alerts`} aria-label={several(record.alerts, "alert")} title={several(record.alerts, "alert")}>
             <Bell /> {whole(record.alerts)}
           </Link>

@@ -17,7 +17,7 @@ const NAMED = 20;
 
 export function Bell(): JSX.Element | null {
   const alerting = withAlerts(listing.value.rows);
-  const count = alerting.reduce((sum, run) => sum + run.alerts, 0);
+  const count = alerting.reduce((sum, run) => sum + countOf(run), 0);
   if (count === 0) return null;
   const label = `${several(count, "alert")} in ${several(alerting.length, "run")}`;
   return (
@@ -26,7 +26,7 @@ export function Bell(): JSX.Element | null {
         {alerting.slice(0, NAMED).map((run) => (
           <li key={run.id}>
             <Link href={`${experimentPath(run.prefix)}?tab=alerts`}>{plain(nameIn(run, view.value.folder))}</Link>{" "}
-            <b>{whole(run.alerts)}</b> <span class="muted"><Time at={run.lastActivity} /></span>
+            <b>{whole(countOf(run))}</b> <span class="muted"><Time at={run.lastActivity} /></span>
           </li>
         ))}
       </ul>
@@ -38,5 +38,10 @@ export function Bell(): JSX.Element | null {
 /** The runs that have alerts, those in which something happened last first. */
 export function withAlerts(runs: readonly ListedExperiment[]): ListedExperiment[] {
   const last = (run: ListedExperiment): string => run.lastActivity ?? run.createdAt;
-  return runs.filter((run) => run.alerts > 0).sort((one, other) => (last(one) < last(other) ? 1 : -1));
+  return runs.filter((run) => countOf(run) > 0).sort((one, other) => (last(one) < last(other) ? 1 : -1));
+}
+
+/** Older servers do not say it. */
+function countOf(run: ListedExperiment): number {
+  return run.alerts ?? 0;
 }
