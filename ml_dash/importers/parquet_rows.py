@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
+from ml_dash.importers.shape import said_of_twice
 from ml_dash.importers.source import Item
 from ml_dash.importers.times import from_iso, from_seconds
 from ml_dash.journal.blocks import Block, Column
@@ -94,6 +95,8 @@ class ParquetTable:
                         "it was written anew since it was imported: import it under another name (--as)",
                     )
                     return
+                if twice := said_of_twice(file.schema_arrow.names):
+                    report.note(self._path, twice)
                 known = {"file": identity, "shape": self._shape.stored()}
                 for batch, rows in batches(file, position, self._wanted(file)):
                     self._left_out = 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.importers.growing_file import GrowingFile
 from ml_dash.importers.json_files import LINE_BYTES_MAX, read_lines
+from ml_dash.importers.shape import said_of_twice
 from ml_dash.journal.disk import open_regular
 
 if TYPE_CHECKING:
@@ -60,6 +61,12 @@ def _csv(path: str, position: Position | None) -> Iterator[Record]:
                 return
             if names is None:
                 names = cells
+                if any("\0" in name for name in names):
+                    raise csv.Error(
+                        "its first line is no text in UTF-8: convert it, as by `iconv -f utf-16 -t utf-8`"
+                    )
+                if twice := said_of_twice(names):
+                    yield Record("line 1", None, twice, {**file.position, "names": names, "records": 0})
                 continue
             number += 1
             place = {**file.position, "names": names, "records": number}

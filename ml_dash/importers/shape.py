@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+def said_of_twice(names: list[str]) -> str:
+    """Return what to say of columns of one name, of which the last one is taken; empty where there are none."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if not twice:
+        return ""
+    return f"several columns are called {', '.join(map(repr, twice))}: the last one of each is taken"
+
+
 class Shape(NamedTuple):
     """What of a file becomes what.
 

@@ -65,6 +65,30 @@ def test_columns_and_times_are_chosen(path: Path) -> None:
     assert "record 4: it has none of the columns" in problems([report])
 
 
+def test_columns_of_one_name_are_told(path: Path) -> None:
+    path.write_text("step,loss,loss\n0,0.5,0.25\n")
+    (report,) = bring_in(path)
+    assert rows(path) == [{"step": 0, "loss": 0.25}]
+    assert "line 1: several columns are called 'loss': the last one of each is taken" in problems([report])
+    assert problems(bring_in(path)), "what was left out is told again, as a number"
+
+
+def test_columns_of_one_name_in_parquet_are_told(path: Path) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    file = path.with_suffix(".parquet")
+    pq.write_table(pa.table([[0], [0.5], [0.25]], names=["step", "loss", "loss"]), file)
+    (report,) = bring_in(file, "parquet")
+    assert rows(path) == [{"step": 0, "loss": 0.25}]
+    assert "several columns are called 'loss': the last one of each is taken" in problems([report])
+
+
+def test_text_of_another_encoding_is_no_row_of_names_with_zeros(path: Path) -> None:
+    path.write_bytes("step,loss\n0,0.5\n1,0.25\n".encode("utf-16"))
+    (report,) = bring_in(path)
+    assert report.rows == 0
+    assert "it cannot be read (its first line is no text in UTF-8: convert it" in problems([report])
+
+
 def test_a_file_that_grows_is_gone_on_with(path: Path) -> None:
     """A last line that has no end may be half a number: it is told, and read when it is whole."""
     path.write_text("step,loss\n0,0.5\n1,0.2")

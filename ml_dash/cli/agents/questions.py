@@ -24,6 +24,7 @@ from ml_dash.query.listing.definitions import checked_best
 from ml_dash.query.listing.listed import Best, ListedExperiment
 from ml_dash.query.listing.naming import title_of
 from ml_dash.query.listing.summary import STEP, FieldSummary
+from ml_dash.query.pages import whole_number
 from ml_dash.query.times import iso_time
 from ml_dash.series import Kind, Series
 
@@ -272,7 +273,7 @@ class Questions:
             name: The file's name, as list_files tells it.
             offset: At which byte to begin; 'next' tells where to go on.
         """
-        start = max(int(offset), 0)
+        start = whole_number("offset", offset)
         with open_source(run, self.root, self.url) as files, tempfile.TemporaryDirectory() as directory:
             rows = [row for row in files.files(FileQuery()) if full_name(row) == name.strip("/")]
             if not rows:

@@ -115,6 +115,8 @@ def test_differences_logs_and_files_are_told(ask: Questions) -> None:
     assert (part["text"][:8], part["next"]) == ("learning", None)
     with pytest.raises(InvalidArgumentError, match="list_files tells"):
         ask.read_file("good", "../journal/x")
+    with pytest.raises(InvalidArgumentError, match="offset=-5 is not a whole number from 0 on"):
+        ask.read_file("good", "notes/plan.txt", offset=-5)
 
 
 def test_long_messages_and_many_rows_are_cut(ask: Questions, root: Path, tmp_path: Path) -> None:
