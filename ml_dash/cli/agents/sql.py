@@ -55,6 +55,10 @@ def answer(query: str, filter: str, limit: int, root: str, url: str | None) -> d
             found = database.execute(query)
             columns = [column[0] for column in found.description or ()]
             rows = found.fetchmany(limit + 1)
+        except duckdb.InterruptException as error:
+            raise InvalidArgumentError(
+                f"the query took over {SECONDS_MOST:g} s and was stopped: ask for less, as for fewer runs or rows"
+            ) from error
         except duckdb.Error as error:
             raise InvalidArgumentError(f"the query cannot be answered: {str(error)[:1000]}") from error
         finally:

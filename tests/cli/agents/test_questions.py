@@ -133,6 +133,13 @@ def test_long_messages_and_many_rows_are_cut(ask: Questions, root: Path, tmp_pat
     assert told["rows"][-1]["message"].endswith("… (5,004 characters)")
 
 
+def test_sql_that_takes_long_is_stopped_and_told(ask: Questions, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("duckdb")
+    monkeypatch.setattr("ml_dash.cli.agents.sql.SECONDS_MOST", 0.2)
+    with pytest.raises(InvalidArgumentError, match=r"took over 0\.2 s and was stopped: ask for less"):
+        ask.sql("select count(*) from range(1000000000000) a, range(1000000) b")
+
+
 def test_sql_answers_and_reads_nothing_else(ask: Questions, root: Path) -> None:
     pytest.importorskip("duckdb")
     query = """select p.value as lr, max(m.value) as acc from points m join params p using (prefix)
