@@ -74,9 +74,21 @@ def _targets(prefixes: Sequence[str], to: str, *, is_many: bool) -> dict[str, st
 def _moved(place: OpenPlace, prefix: str, to: str) -> str:
     servers = place.changes.servers_of(prefix) if isinstance(place.changes, LocalChanges) else []
     moved = place.changes.move(prefix, to)
+    if moved == prefix:
+        return visible(f"{prefix} is called so already")
     for url in servers:
-        complain(
-            f"{url} still calls it {prefix}: `ml-dash mv {prefix} {moved} --url {url}` moves it there, too. Without "
-            "that, its rows are sent once more, under the new name"
-        )
+        complain(_what_remains(url, prefix, moved))
     return visible(f"{prefix} -> {moved}")
+
+
+def _what_remains(url: str, prefix: str, moved: str) -> str:
+    """Say what a server has of what was moved in a root; this disk does not know what it is called there by now."""
+    if prefix.partition("/")[0] != moved.partition("/")[0]:
+        return (
+            f"{url} keeps the name that it has there, for at a server an experiment stays with its owner: if that is "
+            f"not {moved}, its rows are sent once more, under the new name"
+        )
+    return (
+        f"{url} keeps the name that it has there: if that is {prefix}, `ml-dash mv {prefix} {moved} --url {url}` moves "
+        f"it there, too. Unless it is {moved} there, its rows are sent once more, under the new name"
+    )

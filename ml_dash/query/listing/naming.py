@@ -225,6 +225,16 @@ def _exact(name: str, names: Names) -> Target | None:
     return _exact_field(name, "last", names) if column is None else RecordTarget(column)
 
 
+def _param(name: str, names: Names) -> ParamTarget | None:
+    """Return the parameter that a name alone would mean."""
+    found = _meaning(name, names)
+    return found[0] if len(found) == 1 and isinstance(found[0], ParamTarget) else None
+
+
+def _meaning(name: str, names: Names) -> list[Target]:
+    return _targets(name, None, names) if name else []
+
+
 def _like(name: str, known: Iterable[str]) -> list[str]:
     wanted = _dotted(name)
     return [each for each in known if _dotted(each) == wanted]
@@ -266,6 +276,17 @@ def _unknown(name: str, aggregate: str | None, names: Names) -> str:
     kind, known = "a metric’s field", [title_of(*field) for field in names.fields()]
     prefixed = _PREFIXED.fullmatch(name)
     before = ""
+    if aggregate is not None:
+        param = _param(name, names)
+        if param is not None:
+            found = f"it is a parameter, which has one value: write {param.title}"
+            return f"no experiment has {kind} called ‘{name}’: {found}"
+        name = prefixed[2] if prefixed else name
+        prefixed = None
+    elif name[0] in "-!" and _meaning(name[1:], names):
+        return (
+            f"there is no ‘{name[0]}’ before a name: what is not to be is written with !=, as ‘{name[1:]}!=…’"
+        )
     if prefixed:
         before = name[: prefixed.start(2)]
         if prefixed[1][0].lower() not in "ms":

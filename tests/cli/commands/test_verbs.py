@@ -309,7 +309,9 @@ def test_who_moves_what_a_server_has_is_told_what_it_is_called_there(
         exp.flush()
     done = invoke("mv", "alice/p/a", "alice/p/b")
     assert done.code == 0
-    assert f"ml-dash mv alice/p/a alice/p/b --url {server.url}" in done.err
+    assert f"if that is alice/p/a, `ml-dash mv alice/p/a alice/p/b --url {server.url}`" in done.err
+    again = invoke("mv", "alice/p/b", "alice/p/b")
+    assert (again.code, again.out, again.err) == (0, "alice/p/b is called so already\n", "")
     assert invoke("mv", "alice/p/a", "alice/p/b", "--url", server.url).code == 0
     assert invoke("sync").code == 0
     assert server.store is not None
@@ -317,3 +319,7 @@ def test_who_moves_what_a_server_has_is_told_what_it_is_called_there(
         assert connection.exec_driver_sql("SELECT prefix, metric_rows FROM experiments").all() == [
             ("alice/p/b", 1)
         ]
+    handed_over = invoke("mv", "alice/p/b", "bob/p/b")
+    # a server would refuse that
+    assert (handed_over.code, "stays with its owner" in handed_over.err) == (0, True)
+    assert "ml-dash mv" not in handed_over.err
