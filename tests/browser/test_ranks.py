@@ -1,4 +1,4 @@
-"""Ranks on a run's page, from a server and from a root: one line of all, one of each, or one rank alone."""
+"""Ranks on a run's page and in the workspace, from a server and from a root."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ def page(
     else:
         log(dash_root=str(tmp_path / "dash"))
         ui = Ui(str(tmp_path / "dash"))
+        window.expected = ["ERR_CONNECTION_REFUSED"]  # once it was stopped
         window.page.goto(ui.address())
         window.page.get_by_role("link", name="ddp").first.click()
     yield window.page
@@ -81,3 +82,27 @@ def test_a_switch_shows_all_ranks_together_each_or_one(page: Page) -> None:
     expect(page.get_by_role("figure", name="train/loss").locator("canvas")).to_be_visible()
     loss.get_by_role("button", name="Table").click()
     expect(loss.get_by_role("row").nth(1)).to_contain_text("11")  # of rank 1 alone
+
+
+@pytest.mark.sample(2)
+def test_the_workspace_shows_all_rows_a_mean_with_its_band_or_one_rank(page: Page) -> None:
+    """The choice is in the address, and the mean is that of both ranks at each step."""
+    expect(page.get_by_role("tab", name="Charts")).to_be_visible()
+    page.goto(f"{page.evaluate('location.origin')}/p/alice/vision")
+    toolbar = page.get_by_role("toolbar", name="All charts")
+    switch = toolbar.get_by_label("Ranks")
+    expect(switch).to_have_value("all")
+    loss = page.locator('[data-chart="train/loss"] .plot')
+
+    switch.select_option("mean")
+    expect(page).to_have_url(re.compile("ranks=mean"))
+    expect(loss).to_have_attribute("aria-label", re.compile(r"ddp: last 5\.02"))
+    switch.select_option("1")
+    expect(page).to_have_url(re.compile("ranks=1"))
+    expect(loss).to_have_attribute("aria-label", re.compile(r"ddp: last 10\.02"))
+    page.reload()
+    expect(switch).to_have_value("1")
+    switch.select_option("0")
+    expect(loss).to_have_attribute("aria-label", re.compile(r"ddp: last 0\.02"))
+    switch.select_option("all")
+    expect(page).not_to_have_url(re.compile("ranks="))

@@ -6,7 +6,8 @@ steps as the next. In each is one point:
 
 - its ``x`` is one that was logged, of the row in the middle;
 - its ``y`` is the mean of the cell's numbers; where they all have one x, it is the number that was logged last (a
-  resumed run may repeat steps, and the mean of both is none that anybody logged);
+  resumed run may repeat steps, and the mean of both is none that anybody logged). Of several ranks it is the mean of
+  theirs;
 - ``min`` and ``max`` keep each spike.
 
 Long series are made of the summaries of 1,024 rows (`ml_dash.server.charts.chart`). What is read row by row then, which
@@ -110,9 +111,10 @@ def line(source: ChartSource, asked: LineRequest, limits: ChartLimits = LIMITS) 
     starts = np.flatnonzero(np.concatenate(([True], numbers[1:] != numbers[:-1])))
     centre = (starts + np.append(starts[1:], len(numbers)) - 1) // 2
     points = merged(parts, starts)
+    is_repeated = (points.x_min == points.x_max) & (not source.is_distributed)
     columns = {
         "x": parts.x_min[centre] - origin,
-        "y": np.where(points.x_min == points.x_max, points.last, points.mean),
+        "y": np.where(is_repeated, points.last, points.mean),
         "min": points.min,
         "max": points.max,
         "count": points.count,

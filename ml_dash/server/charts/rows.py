@@ -99,6 +99,8 @@ class ChartSource(NamedTuple):
             where nothing tells it.
         clock: What x is, where it is a field of another metric.
         kept: Gives the buckets of some fields of all rows, where those that were looked at lately are kept.
+        is_distributed: Whether several ranks of a training have logged the rows, so that those of one step are of
+            different ranks.
     """
 
     rows: int
@@ -108,6 +110,7 @@ class ChartSource(NamedTuple):
     started_ns: Callable[[], int | None] = lambda: None
     clock: Clock | None = None
     kept: Callable[[Sequence[str]], Buckets] | None = None
+    is_distributed: bool = False
 
     def buckets(self, start: int, stop: int, fields: Sequence[str]) -> Buckets:
         """Return the buckets that have any of the rows from `start` to `stop`."""

@@ -92,6 +92,7 @@ class ServedView(RowView[Any]):
                 partial(self._started_ns, rows),
                 None if place.series is None else self._clock(rows, place.series, place.field, attempt, rank),
                 self._buckets_of(rows, series),
+                is_distributed=rank is None and len(self._known_ranks(rows)) > 1,
             )
 
     @abstractmethod

@@ -374,6 +374,23 @@ def test_an_expression_that_is_none_is_told_where(
     assert other["points"] == 10
 
 
+def test_of_one_step_of_several_ranks_the_mean_is_told(client: Client, experiment: str) -> None:
+    """Not what the last of them has logged, as of a step that is repeated; of a rank alone it is its own."""
+    for rank, loss in enumerate((1.0, 5.0, 3.5)):
+        rows = [(NOON + at * SECOND, {"step": at, "loss": loss + at}) for at in range(3)]
+        client.stored(experiment, frame(1, objects(Series(Kind.METRIC, "train"), rows)), writer=f"w-r{rank}")
+    (together,) = ask(client, line(experiment), x="step")
+    (second,) = ask(client, line(experiment, rank=1), x="step")
+    (members,) = ask(client, band([experiment]), x="step")
+    wanted = [19 / 6, 25 / 6, 31 / 6]
+    assert x_and_y(together) == [[0, 1, 2], pytest.approx(wanted)]
+    ends = [together["columns"][name]["data"] for name in ("min", "max", "count")]
+    assert ends == [[1, 2, 3], [5, 6, 7], [3, 3, 3]]
+    assert x_and_y(second) == [[0, 1, 2], [5, 6, 7]]
+    x, y = x_and_y(members)
+    assert np.interp([0, 1, 2], x, y) == pytest.approx(wanted)
+
+
 def test_lines_are_of_a_rank_and_over_another_metric(client: Client, experiment: str) -> None:
     """What was drawn over a clock is drawn again when that goes on, though the line's own rows have not changed."""
     ticks = [(NOON + at * SECOND, {"tick": 100 * at}) for at in range(4)]

@@ -11,9 +11,10 @@ import { plain } from "../../ui/terminal";
 import { Media, useHasMedia } from "./media/Media";
 import { NewChart } from "./NewChart";
 import { Panel } from "./Panel";
+import { choiceOf, optionsOf, ranksIn } from "./ranks";
 import { listing } from "./runs";
 import { type Section, sectionsOf, shortTitle } from "./sections";
-import { axes, charts, chosenX, drawn, metrics, own } from "./state";
+import { axes, charts, chosenX, drawn, metrics, own, sampled } from "./state";
 import { hasSweep, Sweep } from "./sweep/Sweep";
 import { show, SIZES, view } from "./view";
 
@@ -71,11 +72,15 @@ export function Charts(): JSX.Element {
 }
 
 function Toolbar(): JSX.Element {
-  const { find, smoothing, log, logX, size, zoom } = view.value;
+  const { find, smoothing, log, logX, size, zoom, ranks } = view.value;
+  const found = ranksIn(sampled.value);
   return (
     <div class="toolbar" role="toolbar" aria-label="All charts">
       <SearchField label="Find charts" placeholder="Find charts: loss|acc" value={find} onInput={(value) => show({ find: value })} />
       <Select label="x" value={chosenX.value} options={axes.value} onChange={(x) => show({ x, zoom: new Map() })} />
+      {(found.length > 1 || ranks !== null) && (
+        <Select label="Ranks" value={String(ranks ?? "all")} options={optionsOf(found, ranks)} onChange={(next) => show({ ranks: choiceOf(next) })} />
+      )}
       <label class="field">
         <span>Smoothing</span>
         <input

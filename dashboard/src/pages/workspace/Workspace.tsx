@@ -9,9 +9,10 @@ import { experimentPath, navigate } from "../../state/url";
 import { several } from "../../ui/format";
 import { plain } from "../../ui/terminal";
 import { Charts } from "./Charts";
-import { loadFields } from "./fields";
+import { fields, loadFields } from "./fields";
 import { FirstRun } from "./FirstRun";
 import { hovered } from "./hover";
+import { known, lackingOf, loadRanks } from "./ranks";
 import { listing, nameIn, nudge, RunList } from "./runs";
 import { RunSet } from "./RunSet";
 import { tick, ticked } from "./selection";
@@ -92,6 +93,8 @@ function useRuns(): { needed: number; onRange: (first: number, last: number) => 
     },
     [said],
   );
+  const lacking = lackingOf(sampled.value, fields.value, known.value, Date.now());
+  useLoad((signal) => loadRanks(lacking, signal), [lacking.map(({ run }) => run.id).join()]);
   const onRange = useCallback((_: number, last: number) => {
     const pages = Math.ceil((last + AHEAD) / AHEAD) * AHEAD;
     setNeeded((before) => Math.max(before, pages));

@@ -13,6 +13,8 @@ export interface Source {
   field?: string;
   expression?: string;
   attempt?: string;
+  /** Only of this rank of a distributed training. */
+  rank?: number;
 }
 
 export interface Smooth {

@@ -5,6 +5,7 @@ import { type Ask, curves, type Smooth, type Source } from "./curves";
 import { type Trace, type TraceOf, traceOf } from "./plot/trace";
 import type { Points } from "./points";
 import type { Group } from "./groups";
+import { isWithout, known } from "./ranks";
 import { nameIn } from "./runs";
 import type { Bounds } from "./panel/settings";
 import { type ChartOf, type Part, partTitle } from "./sections";
@@ -50,7 +51,7 @@ function linesOfGroup(group: Group, part: Part, { said, dash }: Look): Line[] {
   const color = colors.value.get(key) ?? UNKNOWN;
   const together: Line = {
     run: group.runs[0]!,
-    source: { experiments: group.runs.map((run) => run.id), ...sourceOf(part) },
+    source: { experiments: group.runs.map((run) => run.id), ...sourceOf(part), ...rankOf() },
     version: group.runs.reduce((sum, run) => sum + run.rows, 0),
     of: { key, label: `${group.label}${said}`, color, spread: view.value.spread, ...(dash ? { dash } : {}) },
   };
@@ -64,14 +65,16 @@ export function singleLines(chart: ChartOf): Line[] {
 }
 
 function linesOfRuns(runs: readonly ListedExperiment[], part: Part, { said, dash, shared }: Look): Line[] {
-  const { folder } = view.value;
+  const { folder, ranks } = view.value;
   return runs.flatMap((run) => {
     if (!isSettled(run) || lacks(run, part, shared !== null)) return [];
+    if (isWithout(ranks, known.value.get(run.id))) return [];
     const attempt = attemptOf(run);
-    const source: Source = { experiment: run.id, ...sourceOf(part), ...(attempt === null ? {} : { attempt: String(attempt) }) };
+    const source: Source = { experiment: run.id, ...sourceOf(part), ...rankOf(), ...(attempt === null ? {} : { attempt: String(attempt) }) };
     const color = shared ?? colors.value.get(run.id) ?? UNKNOWN;
     const label = `${nameIn(run, folder)}${said}`;
-    const of = { key: run.id, label, color, spread: null, isThin: shared !== null, ...(dash ? { dash } : {}) };
+    const band = ranks === "mean" ? ({ spread: "minmax", isOfRows: true } as const) : { spread: null };
+    const of = { key: run.id, label, color, ...band, isThin: shared !== null, ...(dash ? { dash } : {}) };
     return [{ run, source, version: run.rows, of }];
   });
 }
@@ -85,6 +88,11 @@ function lacks(run: ListedExperiment, part: Part, isMember: boolean): boolean {
 
 function sourceOf(part: Part): Source {
   return "expression" in part ? part : { metric: part.name, field: part.field };
+}
+
+function rankOf(): Pick<Source, "rank"> {
+  const { ranks } = view.value;
+  return typeof ranks === "number" ? { rank: ranks } : {};
 }
 
 export interface Shown {

@@ -78,6 +78,7 @@ export async function saveRows(lines: readonly Line[], { title, fields }: ChartO
             name: source.metric ?? null,
             field: source.field,
             ...(source.attempt === undefined ? {} : { attempt: Number(source.attempt) }),
+            ...(source.rank === undefined ? {} : { rank: source.rank }),
           },
         ],
   );

@@ -32,6 +32,7 @@ test("all that is changed in a view comes back from its address, whatever names 
     table: true,
     group: ["params.lr", "-params.seed"],
     spread: "std",
+    ranks: 12,
     step: 0,
     color: "params.lr",
     goal: "max(val/acc)",
@@ -50,7 +51,7 @@ test("what is as it is at first does not stand in the address, and columns that 
 });
 
 test("an address that somebody has damaged shows what can be shown", () => {
-  const damaged = new URLSearchParams("smooth=7&show=some&zoom=step~2~1,x,~~&log=yes");
+  const damaged = new URLSearchParams("smooth=7&show=some&ranks=-1&zoom=step~2~1,x,~~&log=yes");
   expect(viewOf("/", damaged)).toEqual({ ...PLAIN, folder: "" });
 });
 

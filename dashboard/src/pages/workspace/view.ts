@@ -5,6 +5,7 @@ import { computed } from "@preact/signals";
 import { COLORS } from "./colors";
 import type { Spread } from "./plot/trace";
 import { partsOf, type Settings, settingsOf } from "./panel/settings";
+import { choiceOf, type RankChoice } from "./ranks";
 import type { Own } from "./sections";
 import { type Change, folderOf, place, query, setQuery } from "../../state/url";
 
@@ -48,6 +49,8 @@ export interface View {
   group: readonly string[];
   /** What is drawn around the mean of a group. */
   spread: Spread;
+  /** What is drawn of a run that several ranks have logged; null for the path of all its rows. */
+  ranks: RankChoice;
   /** At which images and the like are shown; null for the last. */
   step: number | null;
   /** The column by which runs are coloured. */
@@ -98,6 +101,7 @@ export function viewOf(path: string, given: URLSearchParams): View {
     goal: given.get("goal"),
     group: listed(given.get("group")),
     spread: SPREADS.find((each) => each === given.get("band")) ?? SPREADS[0],
+    ranks: choiceOf(given.get("ranks")),
     step: Number.isFinite(Number.parseFloat(given.get("step") ?? "")) ? Number(given.get("step")) : null,
     color: given.get("color"),
     colored: placesIn(listed(given.get("hues"))),
@@ -135,6 +139,7 @@ export function written(change: Partial<Omit<View, "folder">>): Change {
   if (change.expanded !== undefined) set("chart", change.expanded);
   if (change.group !== undefined) set("group", joined(change.group));
   if (change.spread !== undefined) set("band", change.spread === SPREADS[0] ? null : change.spread);
+  if (change.ranks !== undefined) set("ranks", change.ranks === null ? null : String(change.ranks));
   if (change.step !== undefined) set("step", change.step === null ? null : String(change.step));
   if (change.color !== undefined) set("color", change.color);
   if (change.colored !== undefined) set("hues", joined([...change.colored].map(([name, place]) => `${name}~${place}`)));

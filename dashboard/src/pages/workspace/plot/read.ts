@@ -34,14 +34,14 @@ export function readings(traces: readonly Trace[], axes: Axes, x: number, pixelY
   const found = traces.flatMap((trace): Reading[] => {
     const place = placeAt(trace, x, reach);
     if (place === null) return [];
-    const { points, spread, key, label, color } = trace;
+    const { points, spread, isOfRows, key, label, color } = trace;
     const value = points.y[place]!;
     const smoothed = points.smooth?.[place] ?? null;
     const [low, high] = endsAt(points, place, spread ?? "minmax");
     const at = points.x[place]!;
     const marks = trace.marks.filter((mark) => mark.x === at).map(({ kind, count }) => `${count} × ${kind}`);
     const distance = pixelY === null ? 0 : Math.abs(pixelOfY(axes, heightAt(trace, place, x)) - pixelY);
-    const runs = spread ? (points.count?.[place] ?? null) : null;
+    const runs = spread && !isOfRows ? (points.count?.[place] ?? null) : null;
     return [{ key, label, color, x: at, value, smoothed, low, high, runs, marks: marks.join(", "), distance }];
   });
   const height = ({ smoothed, value }: Reading): number => smoothed ?? value;

@@ -29,6 +29,7 @@ export interface Trace {
   points: Points;
   /** Of a band: what its lowest and highest are. */
   spread: Spread | null;
+  isOfRows?: boolean;
   marks: readonly Mark[];
 }
 
@@ -38,8 +39,10 @@ export interface TraceOf {
   color: string;
   dash?: readonly number[];
   isThin?: boolean;
-  /** Of several runs together; null of one. */
+  /** Of several runs together, or the ranks of one; null for the path of all rows. */
   spread: Spread | null;
+  /** Whether the band is of one run's rows. */
+  isOfRows?: boolean;
 }
 
 export function traceOf(points: Points, of: TraceOf): Trace {
