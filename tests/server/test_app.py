@@ -180,7 +180,7 @@ def test_json_has_no_key_or_value_that_parsers_refuse() -> None:
         ("/logs", {"since": "yesterday"}),
         ("/logs", {"until": "inf"}),
         ("/blocks", {}),
-        ("/blocks", {"kind": "9"}),
+        ("/blocks", {"kind": "10"}),
         ("/blocks", {"kind": "1", "start": "x"}),
         ("/tracks/entries", {}),
         ("/tracks/entries", {"topic": "t", "end": "1_0"}),
