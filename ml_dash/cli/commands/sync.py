@@ -23,6 +23,7 @@ from ml_dash.journal.disk import NOT_THERE
 from ml_dash.journal.foreign_disk import ForeignDisk
 from ml_dash.paths import config_directory
 from ml_dash.storage.manifest import Manifest
+from ml_dash.storage.recovery import catch_up, recover_dead
 from ml_dash.storage.survey import Located, is_inside, survey
 from ml_dash.upload.outbox import clear
 from ml_dash.upload.sync import SyncProgress, SyncReport, report_unasked, sync_experiment
@@ -97,6 +98,7 @@ def sync(
             raise InvalidArgumentError(f"--as {name} is a name for one experiment, and --watch follows all")
         follow(paths, to=target, recreate=recreate, as_json=as_json)
         return
+    recover_dead()  # first: what a killed run had written nothing of has no journal yet
     journals, local, failed = _find(paths, target, None if name is None else full_prefix(name))
     failed |= _refuse_one_name_for_two(journals)
     if local:
@@ -257,6 +259,7 @@ async def _send(
                     bar.say(f"{trouble.reason}; trying again for {seconds:.0f} s", wrong=True)
 
             async def send(journal: _Journal, on_progress: Callable[[SyncProgress], None]) -> SyncReport:
+                await asyncio.to_thread(catch_up, journal.manifest.directory)
                 report = await sync_experiment(
                     journal.manifest.directory,
                     client_of(journal.url),

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import threading
 from collections.abc import Callable
@@ -41,6 +42,30 @@ def test_what_was_logged_offline_arrives_once(server: EmbeddedServer) -> None:
 
 
 __all__ = ["server"]  # the fixture
+
+
+@pytest.mark.parametrize("local", [False, True], ids=["outbox and journal", "local mode"])
+def test_what_a_killed_run_had_not_written_yet_is_sent_at_once(
+    server: EmbeddedServer, *, local: bool
+) -> None:
+    """It waits in shared memory, and nobody has looked at the journal, which may not be there, since."""
+    where = 'dash_root=".dash"' if local else f'dash_url="{server.url}", dash_root=".dash"'
+    python(
+        f"""
+        import os, signal
+        from ml_dash import Experiment
+        exp = Experiment("alice/p/killed", {where}, echo=False).run.start()
+        for step in range({ROWS}):
+            exp.metrics("train").log(step=step)
+        os.kill(os.getpid(), signal.SIGKILL)
+        """,
+        Path.cwd(),
+        status=-signal.SIGKILL,
+        ML_DASH_LINGER="3600",
+    )
+    server.start()
+    told = invoke("sync", *(["--to", server.url] if local else []))
+    assert (told.code, steps_at(server, "alice/p/killed")) == (0, list(range(ROWS))), told.err
 
 
 def test_rows_are_counted_in_one_way_everywhere_and_so_are_events(
