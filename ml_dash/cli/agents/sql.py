@@ -24,7 +24,7 @@ def answer(query: str, filter: str, limit: int, root: str, url: str | None) -> d
     """Return the columns and rows of an answer, and how many runs were asked.
 
     Raises:
-        InvalidArgumentError: The query is none, or takes too long; or too many runs are meant.
+        InvalidArgumentError: The query is none, or several, or takes too long; or too many runs are meant.
         MissingExtraError: DuckDB is not installed.
     """
     try:
@@ -52,6 +52,11 @@ def answer(query: str, filter: str, limit: int, root: str, url: str | None) -> d
         timer = threading.Timer(SECONDS_MOST, database.interrupt)
         timer.start()
         try:
+            if (count := len(database.extract_statements(query))) != 1:
+                # of several, DuckDB would answer the last one alone
+                raise InvalidArgumentError(
+                    f"the query has {count} statements, and one is answered: ask for each by itself"
+                )
             found = database.execute(query)
             columns = [column[0] for column in found.description or ()]
             rows = found.fetchmany(limit + 1)

@@ -33,6 +33,7 @@ OPERATORS: dict[str, Operator] = {
 # All parts must hold anyway.
 _AND = re.compile(r"and|&&?|,", re.IGNORECASE)
 _REFUSED = re.compile(r"or|\|\|?|not", re.IGNORECASE)
+_PARENTHESES = re.compile(r"[()]+")
 _TURNED: dict[Operator, Operator] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _NOT_CLOSED = "this quote is not closed"
 
@@ -116,6 +117,11 @@ def _take(found: Filter, tokens: list[Token], at: int) -> int:
     elif token.kind == "word" and _REFUSED.fullmatch(token.text):
         message = (
             f"there is no {token.told} here: all conditions must hold; put the word in quotes to look for it"
+        )
+        _wrong(found, token, token, message)
+    elif token.kind == "word" and _PARENTHESES.fullmatch(token.text):
+        message = (
+            f"{token.told} groups nothing here: all conditions must hold; put it in quotes to look for it"
         )
         _wrong(found, token, token, message)
     elif token.kind != "word" or not _AND.fullmatch(token.text):

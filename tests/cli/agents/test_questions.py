@@ -162,6 +162,22 @@ def test_sql_answers_and_reads_nothing_else(ask: Questions, root: Path) -> None:
             ask.sql(bad, "zoe/**")
 
 
+def test_sql_answers_one_statement_and_refuses_several(ask: Questions) -> None:
+    """DuckDB would run all of them, and answer the last one alone."""
+    pytest.importorskip("duckdb")
+    with pytest.raises(InvalidArgumentError, match="2 statements, and one is answered"):
+        ask.sql("select 1; select 2", "zoe/**")
+    with pytest.raises(InvalidArgumentError, match="0 statements"):
+        ask.sql("-- nothing", "zoe/**")
+    assert ask.sql("select ';' as a;", "zoe/**")["rows"] == [[";"]]
+
+
+@pytest.mark.parametrize("wrong", ["(((", "( lr<0.1 )", "tag:sweep )"])
+def test_a_filter_with_parentheses_is_refused_and_not_looked_for(ask: Questions, wrong: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="groups nothing here"):
+        ask.search_runs(wrong)
+
+
 def test_without_its_package_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mcp.server.mcpserver", None)
     with pytest.raises(MissingExtraError, match="pip install mcp"):
