@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from ml_dash.cli.select import find_experiment, full_prefix, single_root
-from ml_dash.cli.text import complain, count_text
+from ml_dash.cli.text import complain, count_text, print_json
 from ml_dash.errors import InvalidArgumentError, MLDashError
 from ml_dash.places.changing import Changes
 from ml_dash.places.local import LocalPlace
@@ -150,7 +150,21 @@ def meant(place: OpenPlace, names: Sequence[str], filter: str | None) -> tuple[l
     return found, is_many or len(found) > 1
 
 
-def confirmed(what: str, prefixes: Sequence[str], *, is_many: bool, yes: bool, dry_run: bool) -> bool:
+class Deed(NamedTuple):
+    """What was done to one experiment.
+
+    Attributes:
+        text: What is said of it, for people; nothing where it is empty.
+        record: What `--json` has of it, beside its prefix.
+    """
+
+    text: str
+    record: Mapping[str, Any]
+
+
+def confirmed(
+    what: str, prefixes: Sequence[str], *, is_many: bool, yes: bool, dry_run: bool, as_json: bool = False
+) -> bool:
     """Say whether something is to be done to these; of many, the user is asked.
 
     Args:
@@ -159,13 +173,17 @@ def confirmed(what: str, prefixes: Sequence[str], *, is_many: bool, yes: bool, d
         is_many: Whether they were not named one by one.
         yes: Whether nobody is to be asked.
         dry_run: Whether nothing is to be done: they are listed.
+        as_json: Whether a program is told, as `each_of` does.
 
     Raises:
         InvalidArgumentError: Nobody can be asked.
     """
     count = count_text(len(prefixes), "experiment")
     if dry_run:
-        typer.echo("\n".join(prefixes))
+        if as_json:
+            print_outcome(prefixes, [], [])
+        else:
+            typer.echo("\n".join(prefixes))
         complain(f"{what}: {count}; nothing was done (--dry-run)")
         return False
     if not is_many or yes:
@@ -178,29 +196,46 @@ def confirmed(what: str, prefixes: Sequence[str], *, is_many: bool, yes: bool, d
         raise InvalidArgumentError(
             f"{what} {count}? Nobody can be asked: --yes does it, --dry-run lists them"
         )
-    return typer.confirm(f"{what} {count}?", err=True)
+    agreed = typer.confirm(f"{what} {count}?", err=True)
+    if as_json and not agreed:
+        print_outcome(prefixes, [], [])
+    return agreed
 
 
-def each_of(prefixes: Sequence[str], do: Callable[[str], str]) -> None:
+def each_of(prefixes: Sequence[str], do: Callable[[str], Deed], *, as_json: bool) -> None:
     """Do something to each experiment, and print what is said of it; what cannot be done holds up no other.
 
     Raises:
         typer.Exit: Something could not be done.
     """
-    failed = False
+    done: list[Mapping[str, Any]] = []
+    failed: list[Mapping[str, Any]] = []
+    last: Exception | None = None
     for prefix in prefixes:
         try:
-            said = do(prefix)
+            deed = do(prefix)
         except (MLDashError, OSError) as error:
-            if len(prefixes) == 1:
-                raise
-            complain(f"Error: {error}")
-            failed = True
+            last = error
+            failed.append({"prefix": prefix, "reason": str(error)})
+            if len(prefixes) > 1:
+                complain(f"Error: {error}")
         else:
-            if said:
-                typer.echo(said)
+            done.append({"prefix": prefix, **deed.record})
+            if deed.text and not as_json:
+                typer.echo(deed.text)
+    if as_json:
+        print_outcome(prefixes, done, failed)
+    if last is not None and len(prefixes) == 1:
+        raise last
     if failed:
         raise typer.Exit(1)
+
+
+def print_outcome(
+    prefixes: Sequence[str], done: Sequence[Mapping[str, Any]], failed: Sequence[Mapping[str, Any]]
+) -> None:
+    """Tell a program what was meant, what was done, and what was not, and why."""
+    print_json({"meant": list(prefixes), "done": done, "failed": failed})
 
 
 def _as_filter(pattern: str) -> str:

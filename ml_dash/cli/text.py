@@ -58,6 +58,11 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json_text(value, indent=2) + "\n")
 
 
+def print_json_line(value: Any) -> None:
+    """Write one of many values on a line of standard output of its own, for programs that read them as they come."""
+    sys.stdout.write(json_text(value) + "\n")
+
+
 def size_text(size: int) -> str:
     """Return a number of bytes with three digits: ``512 B``, ``1.25 kB``, ``64.0 MB``."""
     if size < 1000:

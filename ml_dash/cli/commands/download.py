@@ -16,8 +16,8 @@ from ml_dash.cli.file_source import Alias, FileSource, chosen, open_source
 from ml_dash.cli.overview import report_damage
 from ml_dash.cli.progress import Bar
 from ml_dash.cli.roots import DEFAULT_ROOT
-from ml_dash.cli.select import ExperimentName, Root, ServerOption, given_path
-from ml_dash.cli.text import complain, count_text, size_text, standard_output
+from ml_dash.cli.select import AsJson, ExperimentName, Root, ServerOption, given_path
+from ml_dash.cli.text import complain, count_text, print_json, size_text, standard_output
 from ml_dash.errors import ContentError, FileMissingError, FileStoreError, InvalidArgumentError
 from ml_dash.query.files import full_name
 from ml_dash.sdk.files.targets import Below, is_hidden
@@ -64,6 +64,7 @@ def download(
     dotfiles: Annotated[
         bool, typer.Option("--allow-dotfiles", help="Copy files whose names begin with a dot without asking.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Copy files of an experiment to a directory.
 
@@ -75,6 +76,8 @@ def download(
         raise InvalidArgumentError(f"--id {file_id} and --alias {alias}: give one of them")
     if glob and file_id is not None:
         raise InvalidArgumentError(f"--id {file_id} and {glob!r}: give one of them")
+    if as_json and directory == "-":
+        raise InvalidArgumentError("-o - and --json would both go to standard output: give one of them")
     with open_source(exp, root, url) as source:
         try:
             rows = _wanted(source, exp, glob, file_id, alias)
@@ -88,7 +91,10 @@ def download(
             if directory == "-":
                 done = _print(source, rows, bar)
             else:
-                done = _Downloads(source, directory, bar, rows, force, frozenset(hidden)).run()
+                downloads = _Downloads(source, directory, bar, rows, force, frozenset(hidden), quiet=as_json)
+                done = downloads.run()
+                if as_json:
+                    print_json({"done": downloads.done, "failed": downloads.failed})
         if report_damage(source.damage) or not done:
             raise typer.Exit(1)
 
@@ -153,6 +159,9 @@ class _Downloads:
     rows: Sequence[dict[str, Any]]
     force: bool
     hidden: frozenset[str]  # ids of those that are left out for their names
+    quiet: bool  # a program is told in the end, and nothing before
+    done: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[dict[str, Any]] = field(default_factory=list)
     below: Below = field(init=False)
 
     def __post_init__(self) -> None:
@@ -162,7 +171,7 @@ class _Downloads:
         """Get them all; False where one could not be had."""
         total = sum(row["sizeBytes"] for row in self.rows)
         # One file that cannot be had must not keep the others from coming.
-        begun, complete = 0, True
+        begun = 0
         for row in self.rows:
             name = full_name(row)
             try:
@@ -171,16 +180,16 @@ class _Downloads:
                 self.below.take(target)
             except _OF_ONE_FILE as error:
                 self.bar.say(f"{name}: {error}", wrong=True)
-                complete = False
+                self.failed.append({"name": name, "id": row["id"], "reason": str(error)})
             begun += row["sizeBytes"]
-        return complete
+        return not self.failed
 
     def _get(self, row: dict[str, Any], name: str, target: str, begun: int, total: int) -> None:
         _check_present(row)
         # `lexists`, for a link that leads nowhere is in the way, too
         if os.path.lexists(target):
             if _is_same(target, row):
-                self.bar.say(f"{target}  already there")
+                self._tell(row, target, f"{target}  already there", was_there=True)
                 return
             if not self.force:
                 raise FileStoreError(f"{target!r} exists and differs: --force replaces it")
@@ -194,7 +203,13 @@ class _Downloads:
         renamed = (
             f"  ({name}: this disk has the name for another)" if self.below.is_renamed(row, target) else ""
         )
-        self.bar.say(f"{target}  {size_text(row['sizeBytes'])}{renamed}")
+        self._tell(row, target, f"{target}  {size_text(row['sizeBytes'])}{renamed}", was_there=False)
+
+    def _tell(self, row: dict[str, Any], target: str, line: str, *, was_there: bool) -> None:
+        told = {"name": full_name(row), "id": row["id"], "path": target, "bytes": row["sizeBytes"]}
+        self.done.append({**told, "alreadyThere": was_there})
+        if not self.quiet:
+            self.bar.say(line)
 
 
 def _is_same(path: str, row: dict[str, Any]) -> bool:

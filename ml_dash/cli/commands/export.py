@@ -14,12 +14,13 @@ from ml_dash.cli.attempts import AttemptOption, attempt_choice
 from ml_dash.cli.exporting.parquet import import_pyarrow, write_parquet
 from ml_dash.cli.exporting.source import Content, Source
 from ml_dash.cli.exporting.text_formats import write_csv, write_jsonl
-from ml_dash.cli.exporting.whole import export_whole
+from ml_dash.cli.exporting.whole import export_whole, written
 from ml_dash.cli.overview import damage_of, open_index, report_damage
 from ml_dash.cli.place import FilterText
 from ml_dash.cli.roots import DEFAULT_ROOT
 from ml_dash.cli.rows import AnyRows, open_server_rows
 from ml_dash.cli.select import (
+    AsJson,
     MetricChoice,
     MetricNames,
     RankOption,
@@ -28,7 +29,7 @@ from ml_dash.cli.select import (
     find_experiment,
     given_path,
 )
-from ml_dash.cli.text import complain, count_text, standard_output
+from ml_dash.cli.text import complain, count_text, print_json, standard_output
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.query.axes.ranks import Ranks, journal_ranks, known_rank, ranks_of
 from ml_dash.query.journal_attempts import JournalAttempts
@@ -94,6 +95,7 @@ def export(
     attempt: AttemptOption = None,
     filter: FilterText = None,
     rank: RankOption = None,
+    as_json: AsJson = False,
 ) -> None:
     """Export rows, or whole projects, to other formats.
 
@@ -104,6 +106,7 @@ def export(
     distributed training have logged. FILE is replaced when all is written.
     Of a pattern or a --filter, whole experiments go into a directory: as tables of parquet, or as event files of
     TensorBoard.
+    With --json, standard output has JSON lines of the rows, or with -o an object that tells what was written.
     """
     if exp is None or "*" in exp or filter is not None or format is Format.tensorboard:
         if metric or logs or tracks or attempt is not None or rank is not None:
@@ -111,19 +114,14 @@ def export(
                 "--metric, --logs, --tracks, --attempt and --rank choose among rows of one experiment, as CSV, JSON "
                 "lines or parquet: whole experiments are exported with all that they have"
             )
-        export_whole(exp, filter, format.value, output, root, url)
+        export_whole(exp, filter, format.value, output, root, url, as_json=as_json)
         return
     if bool(metric) + logs + tracks > 1:
         raise InvalidArgumentError("--metric, --logs and --tracks have different columns: give one at a time")
     if logs or tracks:
         _refuse_of_all({"attempt": attempt, "rank": rank})
     choice = attempt_choice(attempt)
-    chosen = _by_name(output) if format is Format.auto else format
-    if chosen is Format.parquet:
-        # both before any row is read: a wrong command line is told at once
-        if output == "-":
-            raise InvalidArgumentError("parquet is not for reading on a screen: name a file by -o FILE")
-        import_pyarrow()
+    chosen = _chosen(format, output, as_json=as_json)
     if url is not None:
         with open_server_rows(exp, url) as there:
             source = _source(there.rows, metric, logs=logs, tracks=tracks)
@@ -134,7 +132,7 @@ def export(
                 lambda: len(view.attempts()),
                 lambda series: view.shown_of_ranks(series, choice, rank),
             )
-            _tell(_write(source, chosen, output), source, output)
+            _tell(_write(source, chosen, output), source, output, there.prefix, chosen, as_json=as_json)
         return
     located = find_experiment(exp, root)
     index = open_index(located)
@@ -147,9 +145,26 @@ def export(
         return shown if wanted is None or ranks is None else shown.only(ranks.ranges(wanted)), ranks
 
     source = _of_attempt(source, choice, lambda: len(known.of(index)), shown_of)
-    _tell(_write(source, chosen, output), source, output)
+    _tell(_write(source, chosen, output), source, output, located.prefix, chosen, as_json=as_json)
     if report_damage(damage_of(located, index)):
         raise typer.Exit(1)
+
+
+def _chosen(format: Format, output: str, *, as_json: bool) -> Format:
+    """Return the format that is meant, before any row is read: a wrong command line is told at once."""
+    if as_json and output == "-":
+        if format not in {Format.auto, Format.jsonl}:
+            raise InvalidArgumentError(
+                f"--json writes JSON lines to standard output, and --format {format.value} something else: give one of "
+                "them, or name a file by -o FILE"
+            )
+        return Format.jsonl
+    chosen = _by_name(output) if format is Format.auto else format
+    if chosen is Format.parquet:
+        if output == "-":
+            raise InvalidArgumentError("parquet is not for reading on a screen: name a file by -o FILE")
+        import_pyarrow()
+    return chosen
 
 
 def _refuse_of_all(choices: Mapping[str, object]) -> None:
@@ -161,8 +176,13 @@ def _refuse_of_all(choices: Mapping[str, object]) -> None:
             )
 
 
-def _tell(rows: int, source: Source, output: str) -> None:
-    if output != "-":
+def _tell(rows: int, source: Source, output: str, prefix: str, format: Format, *, as_json: bool) -> None:
+    if output == "-":
+        return
+    if as_json:
+        counts = {source.content.name.lower(): rows}
+        print_json(written(output, format.value, counts, [prefix], []))
+    else:
         complain(f"{count_text(rows, source.content.unit)} written to {output}")
 
 

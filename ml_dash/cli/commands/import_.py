@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ml_dash.cli.progress import Bar
-from ml_dash.cli.select import given_path
-from ml_dash.cli.text import complain, count_text
+from ml_dash.cli.select import AsJson, given_path
+from ml_dash.cli.text import complain, count_text, print_json
 from ml_dash.importers.importing import DEFAULT_ROOT, import_runs
 from ml_dash.importers.ml_dash_tree import MLDashTree
 from ml_dash.importers.mlflow.source import Mlflow
@@ -60,13 +60,13 @@ def _given_or_none(context: typer.Context, parameter: typer.CallbackParam, value
 
 
 @import_.command("ml-dash")
-def ml_dash(path: Path, *, root: Root = DEFAULT_ROOT, name: Name = None) -> None:
+def ml_dash(path: Path, *, root: Root = DEFAULT_ROOT, name: Name = None, as_json: AsJson = False) -> None:
     """Bring in experiments of the public package ml-dash.
 
     PATH is its root, mostly .dash, a directory below it, or one experiment. Each keeps its prefix. Exit code 1:
     something could not be read or was not understood; it is named, and all the rest is brought in.
     """
-    _bring_in(MLDashTree(path), root, name)
+    _bring_in(MLDashTree(path), root, name, as_json=as_json)
 
 
 @import_.command("tensorboard")
@@ -84,23 +84,24 @@ def tensorboard(
         ),
     ] = None,
     name: Name = None,
+    as_json: AsJson = False,
 ) -> None:
     """Bring in event files of TensorBoard.
 
     Scalars, images, sounds and histograms become rows, hparams parameters, and texts messages; what else there is is
     named. Each directory with event files is a run, whose prefix is its place below PATH.
     """
-    _bring_in(TensorBoard(path, under), root, name)
+    _bring_in(TensorBoard(path, under), root, name, as_json=as_json)
 
 
 @import_.command("wandb")
-def wandb(path: Path, *, root: Root = DEFAULT_ROOT, name: Name = None) -> None:
+def wandb(path: Path, *, root: Root = DEFAULT_ROOT, name: Name = None, as_json: AsJson = False) -> None:
     """Bring in runs of wandb: those of a directory `wandb`, or what was exported.
 
     PATH is the directory `wandb` of a script, with runs that were offline or not, one run, or a CSV or JSON file of a
     history, of a chart or of a table of runs. Runs are called entity/project/group/name.
     """
-    _bring_in(exports_or_runs(path), root, name)
+    _bring_in(exports_or_runs(path), root, name, as_json=as_json)
 
 
 @import_.command("mlflow")
@@ -111,6 +112,7 @@ def mlflow(
     *,
     root: Root = DEFAULT_ROOT,
     name: Name = None,
+    as_json: AsJson = False,
 ) -> None:
     """Bring in runs of MLflow.
 
@@ -118,17 +120,17 @@ def mlflow(
     MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD. Runs are called
     user/experiment/name.
     """
-    _bring_in(Mlflow(where), root, name)
+    _bring_in(Mlflow(where), root, name, as_json=as_json)
 
 
 @import_.command("trackio")
-def trackio(path: Path, *, root: Root = DEFAULT_ROOT, name: Name = None) -> None:
+def trackio(path: Path, *, root: Root = DEFAULT_ROOT, name: Name = None, as_json: AsJson = False) -> None:
     """Bring in runs of trackio.
 
     PATH is a database <project>.db, or the directory of some, mostly ~/.cache/huggingface/trackio. Runs are called
     user/project/name.
     """
-    _bring_in(Trackio(path), root, name)
+    _bring_in(Trackio(path), root, name, as_json=as_json)
 
 
 @import_.command("neptune")
@@ -147,12 +149,13 @@ def neptune(
     ] = None,
     root: Root = DEFAULT_ROOT,
     name: Name = None,
+    as_json: AsJson = False,
 ) -> None:
     """Bring in what neptune-exporter has written.
 
     PATH is the directory that it got as --data-path, or one above. Runs are called workspace/project/id.
     """
-    _bring_in(Neptune(path, files), root, name)
+    _bring_in(Neptune(path, files), root, name, as_json=as_json)
 
 
 Columns = Annotated[
@@ -213,13 +216,21 @@ def tables(
     metric: Metric = None,
     root: Root = DEFAULT_ROOT,
     name: Name = None,
+    as_json: AsJson = False,
 ) -> None:
     """Bring in files of the format that the command is called by."""
-    _bring_in(Tables(str(context.info_name), path, Shape.of(metric, columns, time, step)), root, name)
+    _bring_in(
+        Tables(str(context.info_name), path, Shape.of(metric, columns, time, step)),
+        root,
+        name,
+        as_json=as_json,
+    )
 
 
-def _bring_in(source: Source, root: str, name: str | None) -> None:
+def _bring_in(source: Source, root: str, name: str | None, *, as_json: bool) -> None:
     is_whole, known = True, 0
+    done: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
     with Bar() as bar:
         count = 0
 
@@ -231,25 +242,45 @@ def _bring_in(source: Source, root: str, name: str | None) -> None:
         for report in import_runs(source, root, name=name, on_run=begin):
             is_whole = is_whole and report.is_whole
             known += report.prefix is not None and not report.has_news
-            _tell(report, bar)
-    if known == count:
-        typer.echo("nothing new")
-    typer.echo(
-        visible(
-            f"`ml-dash ls {shlex.quote(root)}` lists what is there; read and go on with dash_root={root!r}"
+            _tell(report, bar, quiet=as_json)
+            if as_json:
+                (done if report.refused is None else failed).append(_record(report))
+    if as_json:
+        print_json({"root": root, "done": done, "failed": failed})
+    else:
+        if known == count:
+            typer.echo("nothing new")
+        typer.echo(
+            visible(
+                f"`ml-dash ls {shlex.quote(root)}` lists what is there; read and go on with dash_root={root!r}"
+            )
         )
-    )
     if not is_whole:
         raise typer.Exit(1)
 
 
-def _tell(report: RunReport, bar: Bar) -> None:
+def _record(report: RunReport) -> dict[str, Any]:
+    told = {
+        "place": report.place,
+        "prefix": report.prefix,
+        "rows": report.rows,
+        "messages": report.messages,
+        "entries": report.entries,
+        "files": report.files,
+        "params": report.params,
+        "problems": [str(each) for each in report.problems.values()],
+        "moreProblems": report.left_out,
+    }
+    return told if report.refused is None else {**told, "reason": report.refused}
+
+
+def _tell(report: RunReport, bar: Bar, *, quiet: bool) -> None:
     counts = {"row": report.rows, "message": report.messages, "entry": report.entries, "file": report.files}
     new = [count_text(count, noun) for noun, count in counts.items() if count]
     new += ["parameters"] if report.params else []
     if report.refused is not None:
         bar.say(f"{report.place}: not brought in: {report.refused}", wrong=True)
-    elif new:
+    elif new and not quiet:
         bar.say(f"{report.place} -> {report.prefix}: {', '.join(new)}")
     for problem in list(report.problems.values())[:_SHOWN]:
         bar.say(f"Warning: {problem}", wrong=True)

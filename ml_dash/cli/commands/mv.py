@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ml_dash.cli.place import (
+    Deed,
     DryRun,
     FilterText,
     OpenPlace,
@@ -19,7 +20,7 @@ from ml_dash.cli.place import (
     open_place,
 )
 from ml_dash.cli.roots import DEFAULT_ROOT
-from ml_dash.cli.select import Root, full_prefix
+from ml_dash.cli.select import AsJson, Root, full_prefix
 from ml_dash.cli.text import complain
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.places.local_changes import LocalChanges
@@ -40,6 +41,7 @@ def mv(
     url: PlaceUrl = None,
     yes: Yes = False,
     dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Give experiments other names.
 
@@ -50,9 +52,11 @@ def mv(
     with open_place(root, url) as place:
         prefixes, is_many = meant(place, exps, filter)
         targets = _targets(prefixes, to, is_many=is_many)
-        if not confirmed(f"move to {to}", prefixes, is_many=is_many, yes=yes, dry_run=dry_run):
+        if not confirmed(
+            f"move to {to}", prefixes, is_many=is_many, yes=yes, dry_run=dry_run, as_json=as_json
+        ):
             return
-        each_of(prefixes, lambda prefix: _moved(place, prefix, targets[prefix]))
+        each_of(prefixes, lambda prefix: _moved(place, prefix, targets[prefix]), as_json=as_json)
 
 
 def _targets(prefixes: Sequence[str], to: str, *, is_many: bool) -> dict[str, str]:
@@ -71,14 +75,14 @@ def _targets(prefixes: Sequence[str], to: str, *, is_many: bool) -> dict[str, st
     return targets
 
 
-def _moved(place: OpenPlace, prefix: str, to: str) -> str:
+def _moved(place: OpenPlace, prefix: str, to: str) -> Deed:
     servers = place.changes.servers_of(prefix) if isinstance(place.changes, LocalChanges) else []
     moved = place.changes.move(prefix, to)
     if moved == prefix:
-        return visible(f"{prefix} is called so already")
+        return Deed(visible(f"{prefix} is called so already"), {"to": moved})
     for url in servers:
         complain(_what_remains(url, prefix, moved))
-    return visible(f"{prefix} -> {moved}")
+    return Deed(visible(f"{prefix} -> {moved}"), {"to": moved})
 
 
 def _what_remains(url: str, prefix: str, moved: str) -> str:

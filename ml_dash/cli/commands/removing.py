@@ -10,6 +10,7 @@ import typer
 
 from ml_dash.cli.output import Screen, table
 from ml_dash.cli.place import (
+    Deed,
     DryRun,
     ExperimentNames,
     FilterText,
@@ -20,6 +21,7 @@ from ml_dash.cli.place import (
     each_of,
     meant,
     open_place,
+    print_outcome,
 )
 from ml_dash.cli.roots import DEFAULT_ROOT
 from ml_dash.cli.select import AsJson, Root, full_prefix
@@ -43,6 +45,7 @@ def rm(
     ] = False,
     yes: Yes = False,
     dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Delete experiments: they go into the trash, and can be restored.
 
@@ -51,9 +54,13 @@ def rm(
     """
     with open_place(root, url) as place:
         prefixes, is_many = meant(place, exp, filter)
-        if not confirmed("delete", prefixes, is_many=is_many, yes=yes, dry_run=dry_run):
+        if not confirmed("delete", prefixes, is_many=is_many, yes=yes, dry_run=dry_run, as_json=as_json):
             return
-        each_of(prefixes, lambda prefix: _deleted(place, place.changes.delete(prefix, force=force)))
+        each_of(
+            prefixes,
+            lambda prefix: _deleted(place, place.changes.delete(prefix, force=force)),
+            as_json=as_json,
+        )
 
 
 def restore(
@@ -75,6 +82,7 @@ def restore(
     url: PlaceUrl = None,
     yes: Yes = False,
     dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Bring deleted experiments back, with all that they had."""
     with open_place(root, url) as place:
@@ -91,11 +99,8 @@ def restore(
         if to is not None and len(found) != 1:
             raise InvalidArgumentError(f"--to {to} is a name for one experiment, and {len(found)} are meant")
         is_many = any("*" in name for name in prefixes) or len(found) > 1
-        if confirmed("restore", list(found), is_many=is_many, yes=yes, dry_run=dry_run):
-            each_of(
-                list(found),
-                lambda prefix: visible(f"{place.changes.restore(prefix, to and full_prefix(to))} is back"),
-            )
+        if confirmed("restore", list(found), is_many=is_many, yes=yes, dry_run=dry_run, as_json=as_json):
+            each_of(list(found), lambda prefix: _restored(place, prefix, to), as_json=as_json)
 
 
 def trash(
@@ -111,7 +116,7 @@ def trash(
     """List the experiments that were deleted, and can be restored."""
     with open_place(root, url) as place:
         if empty:
-            _empty(place, yes=yes)
+            _empty(place, yes=yes, as_json=as_json)
             return
         found = place.changes.trash()
     if as_json:
@@ -135,7 +140,7 @@ def _gone(name: str, there: Collection[str]) -> list[str]:
     return ending
 
 
-def _empty(place: OpenPlace, *, yes: bool) -> None:
+def _empty(place: OpenPlace, *, yes: bool, as_json: bool) -> None:
     if not isinstance(place.changes, LocalChanges):
         raise InvalidArgumentError(
             "a server removes what was deleted by itself, after the days that `ml-dash server --keep-deleted` says: "
@@ -144,14 +149,24 @@ def _empty(place: OpenPlace, *, yes: bool) -> None:
     found = [each.prefix for each in place.changes.trash()]
     if not found:
         complain(f"nothing in the trash of {place.where!r}")
-    elif confirmed("remove for good", found, is_many=True, yes=yes, dry_run=False):
+        if as_json:
+            print_outcome([], [], [])
+    elif confirmed("remove for good", found, is_many=True, yes=yes, dry_run=False, as_json=as_json):
         removed = place.changes.empty_trash()
+        if as_json:
+            print_outcome(found, [{"prefix": each.prefix} for each in removed], [])
         complain(f"{count_text(len(removed), 'experiment')} removed for good")
 
 
-def _deleted(place: OpenPlace, gone: Deleted) -> str:
+def _deleted(place: OpenPlace, gone: Deleted) -> Deed:
     until = "" if gone.purge_ns is None else f" until {local_time(gone.purge_ns)[:10]}"
-    return visible(f"{gone.prefix} deleted; {place.hint('restore', gone.prefix)} brings it back{until}")
+    text = visible(f"{gone.prefix} deleted; {place.hint('restore', gone.prefix)} brings it back{until}")
+    return Deed(text, _record(gone))
+
+
+def _restored(place: OpenPlace, prefix: str, to: str | None) -> Deed:
+    back = place.changes.restore(prefix, to and full_prefix(to))
+    return Deed(visible(f"{back} is back"), {"to": back})
 
 
 def _facts(each: Deleted, now: int) -> list[str]:

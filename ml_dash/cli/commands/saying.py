@@ -7,11 +7,13 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from ml_dash.cli.place import (
+    Deed,
     DryRun,
     ExperimentNames,
     FilterText,
@@ -23,7 +25,7 @@ from ml_dash.cli.place import (
     open_place,
 )
 from ml_dash.cli.roots import DEFAULT_ROOT
-from ml_dash.cli.select import Root
+from ml_dash.cli.select import AsJson, Root
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.places.changing import NewTags
 from ml_dash.visible import visible
@@ -49,6 +51,7 @@ def tag(
     url: PlaceUrl = None,
     yes: Yes = False,
     dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Change the tags of experiments, or print them.
 
@@ -58,9 +61,11 @@ def tag(
     is_change = bool(add or remove or only)
     with open_place(root, url) as place:
         prefixes, is_many = meant(place, exp, filter)
-        if is_change and not confirmed("tag", prefixes, is_many=is_many, yes=yes, dry_run=dry_run):
+        if is_change and not confirmed(
+            "tag", prefixes, is_many=is_many, yes=yes, dry_run=dry_run, as_json=as_json
+        ):
             return
-        each_of(prefixes, lambda prefix: visible(f"{prefix}: {', '.join(place.changes.tag(prefix, news))}"))
+        each_of(prefixes, lambda prefix: _tagged(prefix, place.changes.tag(prefix, news)), as_json=as_json)
 
 
 def note(
@@ -93,6 +98,7 @@ def note(
     url: PlaceUrl = None,
     yes: Yes = False,
     dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print the note on an experiment, or write one.
 
@@ -107,24 +113,33 @@ def note(
         changes = place.changes
         if message is None and file is None and not edit:
             title = "{}:\n" if is_many else ""
-            each_of(
-                prefixes, lambda prefix: title.format(visible(prefix)) + _shown(changes.read_note(prefix))
-            )
+
+            def read(prefix: str) -> Deed:
+                found = changes.read_note(prefix)
+                return Deed(title.format(visible(prefix)) + _shown(found), {"note": found or None})
+
+            each_of(prefixes, read, as_json=as_json)
             return
         if edit and is_many:
             raise InvalidArgumentError(
                 f"--edit is for one experiment, and {len(prefixes)} are meant: use --message"
             )
-        if not confirmed("note on", prefixes, is_many=is_many, yes=yes, dry_run=dry_run):
+        if not confirmed("note on", prefixes, is_many=is_many, yes=yes, dry_run=dry_run, as_json=as_json):
             return
         text = _edited(changes.read_note(prefixes[0])) if edit else _given(message, file)
 
-        def write(prefix: str) -> str:
+        def write(prefix: str) -> Deed:
             before = changes.read_note(prefix) if append else None
-            changes.note(prefix, f"{before}\n\n{text}" if before else text)
-            return visible(f"{prefix}: noted" if text else f"{prefix}: the note is gone")
+            whole = f"{before}\n\n{text}" if before else text
+            changes.note(prefix, whole)
+            said = f"{prefix}: noted" if text else f"{prefix}: the note is gone"
+            return Deed(visible(said), {"note": whole or None})
 
-        each_of(prefixes, write)
+        each_of(prefixes, write, as_json=as_json)
+
+
+def _tagged(prefix: str, tags: Sequence[str]) -> Deed:
+    return Deed(visible(f"{prefix}: {', '.join(tags)}"), {"tags": list(tags)})
 
 
 def _given(message: str | None, file: str | None) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ml_dash.cli.place import (
+    Deed,
     DryRun,
     ExperimentNames,
     FilterText,
@@ -19,10 +20,11 @@ from ml_dash.cli.place import (
     open_place,
 )
 from ml_dash.cli.roots import DEFAULT_ROOT
-from ml_dash.cli.select import Root
+from ml_dash.cli.select import AsJson, Root
 from ml_dash.cli.text import local_time
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.places.changing import Stop
+from ml_dash.query.times import iso_time
 from ml_dash.visible import visible
 
 
@@ -41,6 +43,7 @@ def stop(
     url: PlaceUrl = None,
     yes: Yes = False,
     dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Ask runs to stop.
 
@@ -53,15 +56,25 @@ def stop(
     with open_place(root, url) as place:
         prefixes, is_many = meant(place, exp, filter)
         what = "no more ask to stop" if cancel else "ask to stop"
-        if confirmed(what, prefixes, is_many=is_many, yes=yes, dry_run=dry_run):
+        if confirmed(what, prefixes, is_many=is_many, yes=yes, dry_run=dry_run, as_json=as_json):
             each_of(
                 prefixes,
                 lambda prefix: _cancelled(place, prefix) if cancel else _asked(place, prefix, reason),
+                as_json=as_json,
             )
 
 
-def _asked(place: OpenPlace, prefix: str, reason: str | None) -> str:
-    return visible(_told(place.changes.stop(prefix, reason)))
+def _asked(place: OpenPlace, prefix: str, reason: str | None) -> Deed:
+    asked = place.changes.stop(prefix, reason)
+    seen = None if asked.seen_ns is None else iso_time(asked.seen_ns)
+    record = {
+        "asked": True,
+        "at": iso_time(asked.at_ns),
+        "by": asked.by,
+        "reason": asked.reason,
+        "seenAt": seen,
+    }
+    return Deed(visible(_told(asked)), record)
 
 
 def _told(asked: Stop) -> str:
@@ -71,6 +84,7 @@ def _told(asked: Stop) -> str:
     return f"{asked.prefix} is asked to stop{by} since {local_time(asked.at_ns)}{seen}{why}"
 
 
-def _cancelled(place: OpenPlace, prefix: str) -> str:
+def _cancelled(place: OpenPlace, prefix: str) -> Deed:
     place.changes.cancel_stop(prefix)
-    return visible(f"{prefix} is not asked to stop")
+    record = {"asked": False, "at": None, "by": None, "reason": None, "seenAt": None}
+    return Deed(visible(f"{prefix} is not asked to stop"), record)

@@ -7,7 +7,7 @@ import os
 import shlex
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -15,7 +15,7 @@ from ml_dash.cli.progress import Bar
 from ml_dash.cli.relaying import follow
 from ml_dash.cli.roots import default_roots
 from ml_dash.cli.select import AsJson, full_prefix, strange_hint
-from ml_dash.cli.text import complain, count_text
+from ml_dash.cli.text import complain, count_text, print_json
 from ml_dash.client.destination import OUTBOX, server_url
 from ml_dash.client.retry import Trouble
 from ml_dash.errors import InvalidArgumentError, MLDashError
@@ -91,8 +91,6 @@ def sync(
     write. Exit code 1: something could not be sent, and stays in its journal, or something cannot be read.
     """
     target = None if to is None else server_url(to)
-    if as_json and not watch:
-        raise InvalidArgumentError("--json is for the lines of --watch")
     if watch:
         if name is not None:
             raise InvalidArgumentError(f"--as {name} is a name for one experiment, and --watch follows all")
@@ -105,7 +103,21 @@ def sync(
         complain(f"{count_text(local, 'experiment')} in local mode skipped: --to URL sends them too")
     reports = asyncio.run(_send(journals, named=target, recreate=recreate, patience=patience))
     for report in reports:
-        _tell(report)
+        _tell(report, quiet=as_json)
+    if as_json:
+        told = [(report, _record(report)) for report in reports]
+        print_json(
+            {
+                "done": [record for report, record in told if report.left_behind is None],
+                "failed": [
+                    {**record, "reason": report.left_behind}
+                    for report, record in told
+                    if report.left_behind is not None
+                ],
+                "local": local,
+                "allRead": not failed,
+            }
+        )
     if not journals and not failed:
         complain("nothing to send")
     if failed or any(report.left_behind is not None for report in reports):
@@ -321,7 +333,21 @@ def _clear(journal: _Journal) -> None:
         complain(f"Warning: {directory} cannot be removed from the outbox: {error}")
 
 
-def _tell(report: SyncReport) -> None:
+def _record(report: SyncReport) -> dict[str, Any]:
+    return {
+        "prefix": report.prefix,
+        "directory": report.directory,
+        "url": report.url,
+        "sentEvents": report.sent_rows,
+        "knownEvents": report.known_rows,
+        "rejectedEvents": report.rejected_rows,
+        "sentFiles": report.sent_files,
+        "lostFrames": report.lost_frames,
+        "tornBytes": report.torn_bytes,
+    }
+
+
+def _tell(report: SyncReport, *, quiet: bool) -> None:
     name = report.prefix or report.directory
     if report.formerly is not None:
         complain(
@@ -338,6 +364,7 @@ def _tell(report: SyncReport) -> None:
         parts.append(f"{count_text(report.lost_frames, 'frame')} damaged on this disk")
     if report.torn_bytes:
         parts.append(f"{count_text(report.torn_bytes, 'byte')} that are no frame (see `ml-dash verify`)")
-    typer.echo(visible(f"{name} -> {report.url}: {', '.join(parts)}"))
+    if not quiet:
+        typer.echo(visible(f"{name} -> {report.url}: {', '.join(parts)}"))
     if report.left_behind is not None:
         complain(f"{name}: not all of it was sent: {report.left_behind}")

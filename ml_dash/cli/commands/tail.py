@@ -6,15 +6,17 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from ml_dash.cli.exporting.text_formats import iso_exact
 from ml_dash.cli.output import RowLines, Screen
 from ml_dash.cli.overview import damage_of, open_index, report_damage, status_label, status_of
 from ml_dash.cli.roots import DEFAULT_ROOT
 from ml_dash.cli.rows import AnyRows, OwnRows, Remote, last_of, open_server_rows
 from ml_dash.cli.select import (
+    AsJson,
     ExperimentName,
     MetricChoice,
     MetricNames,
@@ -24,13 +26,13 @@ from ml_dash.cli.select import (
     find_experiment,
 )
 from ml_dash.cli.terminal import plain_text
-from ml_dash.cli.text import complain
+from ml_dash.cli.text import complain, print_json_line
 from ml_dash.client.view import RemoteView
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.blocks import Block
 from ml_dash.journal.follow import Follower
 from ml_dash.journal.index import JournalIndex
-from ml_dash.journal.sweep import rows_of
+from ml_dash.journal.sweep import Row, rows_of
 from ml_dash.query.runs import RunInfo, WriterRuns, writer_runs
 from ml_dash.query.times import duration_text
 from ml_dash.series import Kind, Series
@@ -61,11 +63,13 @@ def tail(
     keep: Annotated[bool, typer.Option("--keep", help="With -f: go on after the run has ended.")] = False,
     url: ServerOption = None,
     rank: RankOption = None,
+    as_json: AsJson = False,
 ) -> None:
     """Print the last rows and log messages.
 
     Metrics, tracks, log messages and alerts come together, in order of time. With -f it goes on until the run has ended
     and everything is shown, or until Ctrl-C. With --rank it is the metrics of that rank alone.
+    With --json each is an object on a line of its own.
     """
     if rank is not None and (logs or console):
         raise InvalidArgumentError(
@@ -85,7 +89,7 @@ def tail(
         if metric and not follow:
             choice.pick()
         own = None if rank is None else OwnRows(rank, rows, view, checks=not follow)
-        return _Printer(choice, {kind for kind, wanted in kinds.items() if wanted}, own)
+        return _Printer(choice, {kind for kind, wanted in kinds.items() if wanted}, own, as_json=as_json)
 
     if url is not None:
         with open_server_rows(exp, url) as there, _leaving(follow):
@@ -112,29 +116,46 @@ def _leaving(follow: bool) -> contextlib.AbstractContextManager[None]:
 
 
 class _Printer:
-    def __init__(self, choice: MetricChoice, kinds: set[Kind], own: OwnRows | None) -> None:
+    def __init__(self, choice: MetricChoice, kinds: set[Kind], own: OwnRows | None, *, as_json: bool) -> None:
         self.own = own
         self._choice = choice
         self._kinds = kinds
         self._screen = Screen()
         self._lines = RowLines(self._screen)
+        self._as_json = as_json
 
     def wanted(self, rows: AnyRows) -> list[Series]:
         return [series for kind in self._kinds for series in rows.series(kind) if self._takes(series)]
 
     def show_last(self, rows: AnyRows, count: int) -> None:
         last = last_of(rows, self.wanted(rows), count, self.own)
-        self._screen.show_lines([self._lines.line(row) for row in last])
-        sys.stdout.flush()
+        self._print(last)
 
     def show(self, blocks: Iterable[Block]) -> None:
         rows = rows_of(block for block in blocks if self._takes(block.series))
         if rows:
+            self._print(rows)
+
+    def _print(self, rows: Iterable[Row]) -> None:
+        if self._as_json:
+            for row in rows:
+                print_json_line(_record(row))
+        else:
             self._screen.show_lines([self._lines.line(row) for row in rows])
-            sys.stdout.flush()
+        # at once: who follows is waiting for it
+        sys.stdout.flush()
 
     def _takes(self, series: Series) -> bool:
         return series.kind in self._kinds and (series.kind is not Kind.METRIC or self._choice.takes(series))
+
+
+def _record(row: Row) -> dict[str, Any]:
+    return {
+        "kind": row.series.kind.name.lower(),
+        "name": row.series.name,
+        "timestamp": iso_exact(row.time_ns),
+        "fields": row.fields,
+    }
 
 
 def _follow(index: JournalIndex, printer: _Printer, *, keep: bool) -> None:

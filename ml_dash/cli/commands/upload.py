@@ -12,8 +12,8 @@ import typer
 
 from ml_dash.cli.progress import Bar
 from ml_dash.cli.roots import DEFAULT_ROOT
-from ml_dash.cli.select import ExperimentName, Root, find_experiment, full_prefix
-from ml_dash.cli.text import complain, count_text, size_text
+from ml_dash.cli.select import AsJson, ExperimentName, Root, find_experiment, full_prefix
+from ml_dash.cli.text import complain, count_text, print_json, size_text
 from ml_dash.client.destination import destination, make_outbox
 from ml_dash.clock import SYSTEM_CLOCK, RisingClock
 from ml_dash.errors import InvalidArgumentError, JournalWriteError
@@ -78,6 +78,7 @@ def upload(
             show_default=False,
         ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Add files to an existing experiment.
 
@@ -88,8 +89,10 @@ def upload(
     new = _new_files(paths, to, description, tag, root)
     place = _local(exp, root) if url is None else _at_server(exp, url)
     with Bar() as bar:
-        writer = _add(place, new, aliases, bar)
+        writer, added = _add(place, new, aliases, bar, quiet=as_json)
         report = asyncio.run(_send(place, writer, bar, named=url is not None)) if place.url else None
+    if as_json:
+        _tell_json(place, added, report)
     if report is not None:
         _tell(report, len(new))
 
@@ -164,8 +167,11 @@ def _at_server(exp: str, url: str) -> _Place:
     return _Place(directory, prefix, target.url, target.root)
 
 
-def _add(place: _Place, new: Sequence[NewFile], aliases: Sequence[str], bar: Bar) -> str:
-    """Add files to the experiment's directory, and return the writer of their rows."""
+def _add(
+    place: _Place, new: Sequence[NewFile], aliases: Sequence[str], bar: Bar, *, quiet: bool
+) -> tuple[str, list[dict[str, Any]]]:
+    """Add files to the experiment's directory, and return the writer of their rows, and what `--json` has of each."""
+    added = []
     total = sum(os.path.getsize(each.source) for each in new)
     done = 0
     with Addition(place.directory, for_server=place.url is not None) as addition:
@@ -177,8 +183,12 @@ def _add(place: _Place, new: Sequence[NewFile], aliases: Sequence[str], bar: Bar
                 aliases,
             )
             done += row["sizeBytes"]
-            bar.say(f"{each.source} -> {place.prefix}: {name}  {size_text(row['sizeBytes'])}  {row['id']}")
-    return addition.writer
+            added.append({"source": each.source, "name": name, "id": row["id"], "bytes": row["sizeBytes"]})
+            if not quiet:
+                bar.say(
+                    f"{each.source} -> {place.prefix}: {name}  {size_text(row['sizeBytes'])}  {row['id']}"
+                )
+    return addition.writer, added
 
 
 async def _send(place: _Place, writer: str, bar: Bar, *, named: bool) -> SyncReport:
@@ -196,6 +206,12 @@ async def _send(place: _Place, writer: str, bar: Bar, *, named: bool) -> SyncRep
     if place.outbox is not None and report.left_behind is None:
         await asyncio.to_thread(clear, place.outbox, place.directory, [writer])
     return report
+
+
+def _tell_json(place: _Place, added: list[dict[str, Any]], report: SyncReport | None) -> None:
+    reason = None if report is None else report.left_behind
+    sent = None if report is None else reason is None
+    print_json({"prefix": place.prefix, "done": added, "url": place.url, "sent": sent, "reason": reason})
 
 
 def _tell(report: SyncReport, count: int) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any, TypeAlias
 
 import typer
 
@@ -18,15 +19,26 @@ from ml_dash.cli.place import open_place
 from ml_dash.cli.progress import Bar
 from ml_dash.cli.rows import open_server_rows
 from ml_dash.cli.select import find_experiment
-from ml_dash.cli.text import complain, count_text
+from ml_dash.cli.text import complain, count_text, print_json
 from ml_dash.errors import InvalidArgumentError, MLDashError
 from ml_dash.query.journal_attempts import JournalAttempts
 from ml_dash.query.listing.listed import ListedExperiment
 from ml_dash.series import Kind
 
+_Failed: TypeAlias = dict[str, str]
+_Written: TypeAlias = tuple[dict[str, int], list[_Failed], bool]
+"""How much of what was written, what was not and why, and whether all of it is sound."""
+
 
 def export_whole(
-    exp: str | None, filter: str | None, format: str, output: str, root: str, url: str | None
+    exp: str | None,
+    filter: str | None,
+    format: str,
+    output: str,
+    root: str,
+    url: str | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Export the experiments that are meant; one that cannot be read is named, and the others are exported."""
     if exp is None and not (filter or "").strip():
@@ -48,12 +60,28 @@ def export_whole(
             f"no experiment in {place.where!r} is meant by that: {place.hint('ls')} lists all"
         )
     write = _tables if format == "parquet" else _events
-    if not write(found, output, root, url):
+    counts, failed, is_whole = write(found, output, root, url, quiet=as_json)
+    if as_json:
+        names = {each["prefix"] for each in failed}
+        done = [each.prefix for each in found if each.prefix not in names]
+        print_json(written(output, format, counts, done, failed))
+    if not is_whole:
         raise typer.Exit(1)
 
 
-def _tables(found: list[ListedExperiment], output: str, root: str, url: str | None) -> bool:
+def written(
+    output: str, format: str, counts: Mapping[str, int], prefixes: Sequence[str], failed: Sequence[_Failed]
+) -> dict[str, Any]:
+    """Return what `--json` tells of an export: where it is, how much of what, of which experiments."""
+    done = [{"prefix": prefix} for prefix in prefixes]
+    return {"output": output, "format": format, "rows": dict(counts), "done": done, "failed": list(failed)}
+
+
+def _tables(
+    found: list[ListedExperiment], output: str, root: str, url: str | None, *, quiet: bool
+) -> _Written:
     is_whole = True
+    failed: list[_Failed] = []
     with Bar() as bar, Tables(output) as tables:
         for number, listed in enumerate(found):
             bar.show(f"{number + 1}/{len(found)} {listed.prefix}", number, len(found))
@@ -63,14 +91,23 @@ def _tables(found: list[ListedExperiment], output: str, root: str, url: str | No
                     is_whole = is_sound() and is_whole
             except MLDashError as error:
                 bar.say(f"{listed.prefix}: not exported: {error}", wrong=True)
+                failed.append({"prefix": listed.prefix, "reason": str(error)})
                 is_whole = False
-    counted = ", ".join(count_text(tables.counts[name], "row") + f" in {name}.parquet" for name in TABLES)
-    complain(f"{count_text(len(found), 'experiment')} written to {output}: {counted}")
-    return is_whole
+    counts = {name: tables.counts[name] for name in TABLES}
+    if not quiet:
+        counted = ", ".join(
+            count_text(count, "row") + f" in {name}.parquet" for name, count in counts.items()
+        )
+        complain(f"{count_text(len(found), 'experiment')} written to {output}: {counted}")
+    return counts, failed, is_whole
 
 
-def _events(found: list[ListedExperiment], output: str, root: str, url: str | None) -> bool:
+def _events(
+    found: list[ListedExperiment], output: str, root: str, url: str | None, *, quiet: bool
+) -> _Written:
     is_whole = True
+    failed: list[_Failed] = []
+    counts = {"scalars": 0, "others": 0}
     with Bar() as bar:
         for number, listed in enumerate(found):
             bar.show(f"{number + 1}/{len(found)} {listed.prefix}", number, len(found))
@@ -84,16 +121,22 @@ def _events(found: list[ListedExperiment], output: str, root: str, url: str | No
                     is_whole = is_sound() and is_whole
             except MLDashError as error:
                 bar.say(f"{listed.prefix}: not exported: {error}", wrong=True)
+                failed.append({"prefix": listed.prefix, "reason": str(error)})
                 is_whole = False
+                continue
+            counts["scalars"] += events.scalars
+            counts["others"] += events.others
+            if quiet:
                 continue
             left_out = f"; {events.left_out:,} values have no place there" if events.left_out else ""
             bar.say(
                 f"{listed.prefix}: {count_text(events.scalars, 'scalar')}, {events.others:,} texts and media{left_out}"
             )
-    complain(
-        f"{count_text(len(found), 'experiment')} written to {output}: `tensorboard --logdir {output}` shows it"
-    )
-    return is_whole
+    if not quiet:
+        complain(
+            f"{count_text(len(found), 'experiment')} written to {output}: `tensorboard --logdir {output}` shows it"
+        )
+    return counts, failed, is_whole
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
@@ -14,10 +14,11 @@ import typer
 from ml_dash.cli.one_view import open_view
 from ml_dash.cli.output import Screen, table
 from ml_dash.cli.overview import report_damage
+from ml_dash.cli.place import print_outcome
 from ml_dash.cli.roots import DEFAULT_ROOT
 from ml_dash.cli.select import AsJson, ExperimentName, Root, ServerOption
 from ml_dash.cli.text import complain, local_time, print_json
-from ml_dash.errors import InvalidArgumentError
+from ml_dash.errors import InvalidArgumentError, MLDashError
 from ml_dash.identity import current_user
 from ml_dash.protocol import API
 from ml_dash.query.listing.filters import parse
@@ -254,26 +255,53 @@ def _list(*, url: _AtServer = None, as_json: AsJson = False) -> None:
 
 
 @rule.command("test")
-def _test(ids: _RuleIds, *, url: _AtServer = None) -> None:
+def _test(ids: _RuleIds, *, url: _AtServer = None, as_json: AsJson = False) -> None:
     """Send a message that says that it is a test, and say whether it was taken."""
-    failing = False
     with _server(url) as (client, call):
-        for id_ in ids:
-            told = call(client.post(_path(id_, "/test"), {}))
-            problem = told.get("problem")
-            typer.echo(visible(f"{id_}: {'delivered' if problem is None else f'not delivered: {problem}'}"))
-            failing = failing or problem is not None
-    if failing:
-        raise typer.Exit(1)
+
+        def test(id_: str) -> str | None:
+            problem = call(client.post(_path(id_, "/test"), {})).get("problem")
+            return None if problem is None else str(problem)
+
+        _each(ids, test, ("delivered", "not delivered"), as_json=as_json)
 
 
 @rule.command("rm")
-def _remove(ids: _RuleIds, *, url: _AtServer = None) -> None:
+def _remove(ids: _RuleIds, *, url: _AtServer = None, as_json: AsJson = False) -> None:
     """Remove rules; what they have not told yet is not told."""
     with _server(url) as (client, call):
-        for id_ in ids:
+
+        def remove(id_: str) -> None:
             call(client.delete(_path(id_)))
-            typer.echo(visible(f"{id_}: removed"))
+
+        _each(ids, remove, ("removed", "not removed"), as_json=as_json)
+
+
+def _each(
+    ids: Sequence[str], do: Callable[[str], str | None], said: tuple[str, str], *, as_json: bool
+) -> None:
+    """Do something to each rule, and tell it; `do` returns why it could not be done, and what is refused ends it."""
+    done: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
+    try:
+        for id_ in ids:
+            try:
+                problem = do(id_)
+            except MLDashError as error:
+                failed.append({"id": id_, "reason": str(error)})
+                raise
+            if problem is None:
+                done.append({"id": id_})
+            else:
+                failed.append({"id": id_, "reason": problem})
+            if not as_json:
+                typer.echo(visible(f"{id_}: {said[0] if problem is None else f'{said[1]}: {problem}'}"))
+    finally:
+        # also of those before the one that is refused
+        if as_json:
+            print_outcome(ids, done, failed)
+    if failed:
+        raise typer.Exit(1)
 
 
 @contextmanager
