@@ -29,7 +29,7 @@ _AT_SERVER = (
         "stale",
     ),
     *("createdAt", "updatedAt", "startedAt", "endedAt", "lastActivity", "host", "error", "rows", "deletedAt"),
-    *("attempts", "entries", "alerts", "note"),
+    *("attempts", "entries", "alerts", "note", "stop"),
 )
 """What a server's record of an experiment has."""
 

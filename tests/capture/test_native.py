@@ -10,10 +10,6 @@ import os
 import pty
 import select
 import subprocess
-import sys
-import textwrap
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,57 +17,13 @@ import pytest
 
 from ml_dash import Experiment
 from ml_dash.capture.console import CHARACTERS_WAITING_MAX
-from tests.support.project import PROJECT
-
-BEGIN = """
-import os, signal, subprocess, sys, time, warnings
-warnings.simplefilter("ignore")  # of forks, by Python 3.12
-from ml_dash import Experiment
-
-def relays():
-    \"\"\"The processes that pass on what this test's scripts print.\"\"\"
-    found = []
-    for name in filter(str.isdecimal, os.listdir("/proc")):
-        try:
-            line, told = (open(f"/proc/{name}/{what}", "rb").read() for what in ("cmdline", "environ"))
-        except OSError:
-            continue
-        if b"ml_dash.capture.relay" in line and os.environb[b"PLACE"] in told:
-            found.append(int(name))
-    return found
-
-off = dict.fromkeys(("environment", "git", "packages", "system"), False)
-exp = Experiment("a/b/c", capture={"console": "native", **off}, echo=False)
-exp.run.start()
-"""
-
-
-def given(place: Path) -> dict[str, Any]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ML_DASH_")}
-    told = {**kept, "PYTHONPATH": str(PROJECT), "PLACE": str(place), "ML_DASH_QUIET": "1"}
-    return {"cwd": place, "env": told}
-
-
-def command(place: Path, script: str) -> list[str]:
-    path = place / "train.py"
-    path.write_text(BEGIN + textwrap.dedent(script))
-    return [sys.executable, str(path)]
+from tests.capture.native_runs import command, given, kept, until
 
 
 def run(place: Path, script: str, **more: Any) -> subprocess.CompletedProcess[bytes]:
     """Run a script with pipes for streams, until nobody can write to them any more."""
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
     return subprocess.run(command(place, script), **given(place), check=False, timeout=60, **streams)
-
-
-def kept(place: Path, stream: str | None = None) -> list[str]:
-    page = Experiment("a/b/c", dash_root=place / ".dash").logs.console(stream, limit=10_000)
-    return [row["text"] for row in page["data"]]
-
-
-def until(seen: Callable[[], bool]) -> None:
-    while not seen():  # the test's own timeout ends it
-        time.sleep(0.01)
 
 
 def test_child_processes_and_native_code_are_heard_and_shown(tmp_path: Path) -> None:

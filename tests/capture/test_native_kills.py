@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.capture.test_native import command, given, kept, until
+from tests.capture.native_runs import command, given, kept, until
 
 SOURCES = ("python", "library", "child")
 COUNTS = struct.Struct("3q")

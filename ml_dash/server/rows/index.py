@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("ml_dash.server")
 # few at first: most questions are answered by them, and their first rows come sooner
+HAS_RANK = WRITERS.c.writer.like("%-r%")
+"""Whether a writer may have a rank, by its id."""
 _FEW, _MANY = 16, 256
 """Blocks fetched by the first statement, and by later ones."""
 _CACHED_BYTES = 4096
@@ -144,6 +146,7 @@ class StoreIndex:
         experiment_id: str,
         known: dict[Series, SeriesInfo | None] | None = None,
         kept: dict[Series, list[StoredBlock]] | None = None,
+        ranks: frozenset[int] | None = None,
     ) -> None:
         self._database = database
         self._objects = objects
@@ -151,7 +154,7 @@ class StoreIndex:
         self._found: dict[Series, SeriesInfo | None] = known or {}
         # all blocks of some series, which were read with those of other experiments
         self._kept: dict[Series, list[StoredBlock]] = kept or {}
-        self._ranks: frozenset[int] | None = None
+        self._ranks = ranks
 
     def series(self, kind: Kind) -> list[Series]:
         """Return the series of a kind, in order of first appearance."""
@@ -255,9 +258,7 @@ class StoreIndex:
     def ranks(self) -> frozenset[int]:
         """The ranks that writers of the experiment have. They are read once."""
         if self._ranks is None:
-            query = select(WRITERS.c.writer).where(
-                WRITERS.c.experiment_id == self._id, WRITERS.c.writer.like("%-r%")
-            )
+            query = select(WRITERS.c.writer).where(WRITERS.c.experiment_id == self._id, HAS_RANK)
             with self._database.read() as connection:
                 self._ranks = ranks_of(connection.execute(query).scalars())
         return self._ranks

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select, tuple_
 
+from ml_dash.query.axes.ranks import ranks_of
 from ml_dash.server.db.batches import batches, size_of
-from ml_dash.server.db.tables import BLOCKS, EXPERIMENTS, SERIES, name_key
-from ml_dash.server.rows.index import STORED, StoredBlock, series_info
+from ml_dash.server.db.tables import BLOCKS, EXPERIMENTS, SERIES, WRITERS, name_key
+from ml_dash.server.rows.index import HAS_RANK, STORED, StoredBlock, series_info
 from ml_dash.server.rows.library import Standing
 from ml_dash.server.rows.view import Known, StoreView
 
@@ -70,10 +71,22 @@ def views(
                     EXPERIMENTS.c.id.in_(some)
                 )
             ).all()
+            ranks = _ranks(connection, some)
         for id_, attempts, started_ns in rows:
             kept = {series: blocks[id_]} if id_ in blocks else {}
-            known = Known({series: infos.get(id_)}, attempts, started_ns, kept)
+            known = Known({series: infos.get(id_)}, attempts, started_ns, kept, ranks_of(ranks.get(id_, ())))
             found[id_] = StoreView(backend, id_, known, looked_at)
+    return found
+
+
+def _ranks(connection: Connection, ids: Sequence[str]) -> dict[str, list[str]]:
+    """Return the writers of each experiment that have a rank."""
+    found: dict[str, list[str]] = {}
+    query = select(WRITERS.c.experiment_id, WRITERS.c.writer).where(
+        WRITERS.c.experiment_id.in_(ids), HAS_RANK
+    )
+    for experiment_id, writer in connection.execute(query):
+        found.setdefault(experiment_id, []).append(writer)
     return found
 
 

@@ -48,12 +48,14 @@ class Known(NamedTuple):
         attempts: How many there are.
         started_ns: When the first of them was started.
         blocks: All blocks of some series, as the database has them.
+        ranks: Those that its writers have.
     """
 
     series: dict[Series, SeriesInfo | None]
     attempts: int
     started_ns: int | None
     blocks: dict[Series, list[StoredBlock]]
+    ranks: frozenset[int]
 
 
 class StoreView(ServedView):
@@ -72,8 +74,10 @@ class StoreView(ServedView):
         self._id = experiment_id
         self._known = known
         self._attempts_read: list[Attempt] | None = None
-        series, blocks = (None, None) if known is None else (known.series, known.blocks)
-        self._index = StoreIndex(backend.database, backend.objects, experiment_id, series, blocks)
+        series, blocks, ranks = (
+            (None, None, None) if known is None else (known.series, known.blocks, known.ranks)
+        )
+        self._index = StoreIndex(backend.database, backend.objects, experiment_id, series, blocks, ranks)
 
     def reading(self) -> AbstractContextManager[StoreIndex]:
         """See `RowView.reading`."""

@@ -9,7 +9,7 @@ import pytest
 
 from ml_dash.protocol import RULES_MAX
 from ml_dash.server.accounts.grants import Scope
-from tests.server.alerts.conftest import Place
+from tests.server.alerts.place import Place
 from tests.support.receiving import Receiver
 from tests.support.serving import Client, until
 

@@ -14,7 +14,7 @@ from ml_dash.journal.blocks import Block, Column
 from ml_dash.query.times import iso_time
 from ml_dash.series import Kind, Series
 from ml_dash.server.runner import EmbeddedServer
-from tests.server.alerts.conftest import ALERTS, MINUTE, Place
+from tests.server.alerts.place import ALERTS, MINUTE, Place
 from tests.support.receiving import Receiver
 from tests.support.serving import SECOND, TOKEN, Client, objects, run_row, until
 

@@ -19,7 +19,7 @@ from ml_dash.server.alerts.rules import Condition, Destination, Rule
 from ml_dash.server.alerts.sending import NotDeliveredError, Sender
 from ml_dash.server.alerts.telling import test_message as message_for
 from ml_dash.server.threads import Threads
-from tests.server.alerts.conftest import Place
+from tests.server.alerts.place import Place
 from tests.support.receiving import MailBox, Receiver, receiving
 from tests.support.serving import NOON, Client, running, until
 

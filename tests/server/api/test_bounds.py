@@ -92,8 +92,6 @@ BOUNDED_OTHERWISE = {
     # groups are told as far as there is room, and how many there are; views are few, and so is what each holds
     # see `RULES_MAX`
     "GET /rules",
-    "POST /rules",
-    "POST /rules/{rule}/test",
     "GET /groups",
     "GET /importance",
     "GET /owners/{owner}/projects/{project}/views",
