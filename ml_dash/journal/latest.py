@@ -78,7 +78,9 @@ def _latest_of(paths: list[str], disk: Disk, reader: Reader) -> int:
             for start in (size - _END_BYTES, 0) if size > _END_BYTES else (0,):
                 scan = SegmentScan(path, reader)
                 scan.end = start  # which need not be where a frame begins: the next one is searched for
-                times = _latest_of_kinds(path, [*scan.advance(size)], reader)
+                # only those: a segment may have a hundred thousand frames of metrics, and this is asked at a start
+                frames = [frame for frame in scan.advance(size) if _kinds_in(frame)]
+                times = _latest_of_kinds(path, frames, reader)
                 if times:
                     return max(times.values())
         except (OSError, JournalError):
@@ -86,12 +88,17 @@ def _latest_of(paths: list[str], disk: Disk, reader: Reader) -> int:
     return 0
 
 
+def _kinds_in(frame: Frame) -> set[Kind]:
+    """Return of which of these kinds a frame has rows."""
+    return {head.series.kind for head in frame.heads if head.rows and head.series.kind in _KINDS}
+
+
 def _latest_of_kinds(path: str, frames: Sequence[Frame], reader: Reader) -> dict[Kind, int]:
     """Return the latest time of each of these kinds in the last frame that has rows of it and can be read."""
     # The last one may be damaged, as a power cut leaves it; then the one before it tells.
     latest: dict[Kind, int] = {}
     for frame in reversed(frames):
-        wanted = {head.series.kind for head in frame.heads if head.rows} & _KINDS - latest.keys()
+        wanted = _kinds_in(frame) - latest.keys()
         if not wanted:
             continue
         try:

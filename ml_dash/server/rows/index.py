@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from ml_dash.server.db.database import Database
 
 _LOG = logging.getLogger("ml_dash.server")
-# few at first: most questions are answered by them, and their first rows come sooner
 HAS_RANK = WRITERS.c.writer.like("%-r%")
 """Whether a writer may have a rank, by its id."""
+# few at first: most questions are answered by them, and their first rows come sooner
 _FEW, _MANY = 16, 256
 """Blocks fetched by the first statement, and by later ones."""
 _CACHED_BYTES = 4096

@@ -89,9 +89,9 @@ BOUNDED_OTHERWISE = {
     "POST /experiments/values",
     # see `test_lines.test_what_has_no_room_or_no_time_is_asked_for_again`
     "POST /experiments/series",
-    # groups are told as far as there is room, and how many there are; views are few, and so is what each holds
     # see `RULES_MAX`
     "GET /rules",
+    # groups are told as far as there is room, and how many there are; views are few, and so is what each holds
     "GET /groups",
     "GET /importance",
     "GET /owners/{owner}/projects/{project}/views",
