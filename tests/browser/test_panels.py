@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from ml_dash import Experiment
-from tests.browser.ui import Ui
+from tests.browser.ui import Ui, over
 from tests.browser.window import Window
 
 RUNS, STEPS = 4, 200
@@ -33,9 +33,7 @@ def _write(root: str) -> None:
 def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
     root = str(tmp_path_factory.mktemp("dash"))
     _write(root)
-    running = Ui(root)
-    yield running
-    assert running.stop() == 0
+    yield from over(root)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from docs.examples import sweep
 from ml_dash import Experiment
 from tests.browser.clicks import Hand
 from tests.browser.seeing import barriers
-from tests.browser.ui import Ui
+from tests.browser.ui import Ui, over
 from tests.browser.window import Window
 
 MOST = 4
@@ -54,9 +54,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def ui(root: str) -> Iterator[Ui]:
-    running = Ui(root)
-    yield running
-    assert running.stop() == 0
+    yield from over(root)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 import ml_dash
 from ml_dash import Experiment
 from ml_dash.server.runner import EmbeddedServer
-from tests.browser.ui import Ui
+from tests.browser.ui import Ui, over
 from tests.browser.window import Window, sign_in
 
 RUNS, STEPS, MANY = 23, 60, 3000
@@ -46,9 +46,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
     """`ml-dash ui` over a sweep."""
     root = str(tmp_path_factory.mktemp("dash"))
     _sweep(root)
-    running = Ui(root)
-    yield running
-    assert running.stop() == 0
+    yield from over(root)
 
 
 @pytest.fixture

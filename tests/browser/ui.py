@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 
 from tests.support.processes import expect_line
 
@@ -28,3 +29,10 @@ class Ui:
         self.process.terminate()
         self.process.communicate(timeout=30)
         return self.process.returncode
+
+
+def over(root: str) -> Iterator[Ui]:
+    """Give `ml-dash ui` over a root, for a fixture; it has to end as it should."""
+    ui = Ui(root)
+    yield ui
+    assert ui.stop() == 0

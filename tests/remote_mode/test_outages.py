@@ -382,15 +382,10 @@ def test_a_deleted_experiment_that_is_run_again_elsewhere_is_another_one(
         assert seen.status == "COMPLETED"
 
 
-def test_a_run_that_goes_on_behind_a_deletion_logs_nothing_into_the_next_one_of_its_name(
-    server: EmbeddedServer,
-    seen: Seen,
-    root: Path,
-    tmp_path: Path,
-    scripts: Scripts,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """It may hear of both only when it asks again by its name, after an outage."""
+def refused_for_the_next(
+    server: EmbeddedServer, seen: Seen, root: Path, tmp_path: Path
+) -> tuple[Experiment, Experiment]:
+    """Return a run with ten rows left that was told, after an outage, of its deletion; and the next of its name."""
     exp = Experiment(PREFIX, dash_url=server.url, dash_root=root, echo=False).run.start()
     log(exp, 0, 10)
     until(lambda: arrived(exp), "the first rows at the server")
@@ -404,6 +399,19 @@ def test_a_run_that_goes_on_behind_a_deletion_logs_nothing_into_the_next_one_of_
     server.start()
     # by the next experiment of the name; or by the deleted one, where a sign of life was sent before the outage
     until(lambda: "deleted" in (exp.status().last_error or ""), "the run told")
+    return exp, other
+
+
+def test_a_run_that_goes_on_behind_a_deletion_logs_nothing_into_the_next_one_of_its_name(
+    server: EmbeddedServer,
+    seen: Seen,
+    root: Path,
+    tmp_path: Path,
+    scripts: Scripts,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It may hear of both only when it asks again by its name, after an outage."""
+    exp, other = refused_for_the_next(server, seen, root, tmp_path)
     log(exp, 20, 30)
     law(exp)
     assert exp.status().pending == 20
@@ -436,18 +444,7 @@ def test_a_run_that_goes_on_behind_a_deletion_logs_nothing_into_the_next_one_of_
 def test_a_run_that_begins_in_a_process_that_was_refused_goes_on_in_the_new_experiment(
     server: EmbeddedServer, seen: Seen, root: Path, tmp_path: Path
 ) -> None:
-    exp = Experiment(PREFIX, dash_url=server.url, dash_root=root, echo=False).run.start()
-    log(exp, 0, 10)
-    until(lambda: arrived(exp), "the first rows at the server")
-    delete(exp, seen)
-    other = Experiment(PREFIX, dash_url=server.url, dash_root=tmp_path / "other", echo=False).run.start()
-    log(other, 100, 110)
-    until(lambda: arrived(other), "the other run's rows at the server")
-    server.stop()
-    log(exp, 10, 20)
-    until(lambda: exp.status().last_error, "the outage noticed")
-    server.start()
-    until(lambda: "deleted" in (exp.status().last_error or ""), "the run told")
+    exp, other = refused_for_the_next(server, seen, root, tmp_path)
     exp.run.complete()
 
     exp.run.start()

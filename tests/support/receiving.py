@@ -9,7 +9,7 @@ import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -98,14 +98,9 @@ class Receiver:
         self._server.server_close()
 
 
-@contextmanager
-def receiving() -> Iterator[Receiver]:
+def receiving() -> closing[Receiver]:
     """Give a webhook that is gone at the end."""
-    receiver = Receiver()
-    try:
-        yield receiver
-    finally:
-        receiver.close()
+    return closing(Receiver())
 
 
 class MailBox:
@@ -160,11 +155,6 @@ class MailBox:
         self._server.server_close()
 
 
-@contextmanager
-def mail_box() -> Iterator[MailBox]:
+def mail_box() -> closing[MailBox]:
     """Give a mail server that is gone at the end."""
-    box = MailBox()
-    try:
-        yield box
-    finally:
-        box.close()
+    return closing(MailBox())
