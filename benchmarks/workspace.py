@@ -185,10 +185,13 @@ def _live(browser: Browser, url: str, token: str, runs: int, rows: int, turns: i
 
 
 def _memory(page: Page) -> float:
-    """Return the megabytes of the page's own process, once garbage was collected."""
+    """Return the megabytes of the page's own process, once garbage was collected.
+
+    Of what it shares, as the program's own pages, with others, its share (PSS): all of it would be counted once for each.
+    """
     page.context.new_cdp_session(page).send("HeapProfiler.collectGarbage")
-    with open(f"/proc/{_process(page)['id']}/status", encoding="ascii") as file:
-        told = next(line for line in file if line.startswith("VmRSS:"))
+    with open(f"/proc/{_process(page)['id']}/smaps_rollup", encoding="ascii") as file:
+        told = next(line for line in file if line.startswith("Pss:"))
     return int(told.split()[1]) / 1000
 
 

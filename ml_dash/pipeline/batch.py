@@ -35,7 +35,7 @@ class Batch:
         slab: the one that is meant, None where there was none.
 
     Attributes:
-        rows: how many rows count as logged.
+        rows: how many rows count as logged, as of the last `recount`.
         after: as above.
         start: as above.
         place: the place in the slab behind this batch.
@@ -52,7 +52,8 @@ class Batch:
     ) -> None:
         self._items: Sequence[Item] = [*control, *drained.items] if control else drained.items
         self._controls = len(control)
-        self.rows = drained.rows
+        self.rows = self._found = drained.rows
+        self._lost = 0  # that `recount` has not told of yet
         self.after = after
         self.start = start
         self.place = drained.place or start
@@ -65,20 +66,28 @@ class Batch:
         """How many rows may wait for a device."""
         return sum(type(item) is DeferredEvent for item in self._items) if self.frames is None else 0
 
-    def encode(self, batcher: Batcher, series: Sequence[Series], frame_bytes: int) -> tuple[int, int]:
-        """Encode the rows; return how many more they are than was thought when taken, and how many cannot be stored."""
-        more = 0
+    def recount(self) -> tuple[int, int]:
+        """Count as many rows as were found; return how many more that is than was thought, and how many are lost.
+
+        The caller has the lock of the counters, and changes them with it: whoever looks in between must not find rows
+        that are on their way and were never logged.
+        """
+        lost, self._lost = self._lost, 0
+        more = self._found + lost - self.rows
+        self.rows = self._found
+        return more, lost
+
+    def encode(self, batcher: Batcher, series: Sequence[Series], frame_bytes: int) -> None:
+        """Encode the rows; see `recount` for those that are more than was thought, and those that cannot be stored."""
         is_encoded = self._try(batcher, series)
         if not is_encoded and self._may_be_cut_wrongly:
-            more = self._recut()
+            self._recut()
             is_encoded = self._try(batcher, series)
         if not is_encoded:
-            also, lost = self.salvage(series, frame_bytes)
-            return more + also, lost
+            self.salvage(series, frame_bytes)
+            return
         found = sum(len(block.times) for frame in self.frames or () for block in frame.blocks)
-        also = found - self._controls - self.rows
-        self.rows += also
-        return more + also, 0
+        self._found = found - self._controls
 
     def _try(self, batcher: Batcher, series: Sequence[Series]) -> bool:
         try:
@@ -92,38 +101,35 @@ class Batch:
             return False
         return True
 
-    def salvage(self, series: Sequence[Series], frame_bytes: int) -> tuple[int, int]:
-        """Leave out the rows that cannot be stored: they take no other with them; return what `encode` does."""
-        more = self._recut()
+    def salvage(self, series: Sequence[Series], frame_bytes: int) -> None:
+        """Leave out the rows that cannot be stored: they take no other with them."""
+        self._recut()
         frames, lost = salvage(self._items, series, frame_bytes)  # type: ignore[arg-type]  # no chunk is left
         if self.frames is not None and not lost and len(frames) < 2:
             # all can be stored together, and could not: do not try for ever
-            frames, lost = [], self.rows
+            frames, lost = [], self._found
         self.frames = frames
-        self.rows -= lost
-        return more, lost
+        self._found -= lost
+        self._lost += lost
 
     @property
     def _may_be_cut_wrongly(self) -> bool:
         """Whether some lie in the slab, where they were only looked for quickly."""
         return self._in_slab is None and self.start != self.place
 
-    def _recut(self) -> int:
-        """Cut what lies in the slab surely; return how many rows more that is than was thought."""
+    def _recut(self) -> None:
+        """Cut what lies in the slab surely."""
         if not self._may_be_cut_wrongly:
-            return 0
+            return
         cut = [(event, is_chunk) for item in self._items for event, is_chunk in _surely_cut(item)]
         self._items = [event for event, _ in cut]
         self._in_slab = [is_chunk for _, is_chunk in cut]
-        more = sum(map(rows_of, self._items)) - self._controls - self.rows
-        self.rows += more
-        return more
+        self._found = sum(map(rows_of, self._items)) - self._controls
 
-    def leave_slab(self) -> int:
-        """Have all in memory; return how many rows more that is than was thought."""
-        more = self._recut()
+    def leave_slab(self) -> None:
+        """Have all in memory."""
+        self._recut()
         self.start = self.place = NOWHERE
-        return more
 
     def write_next(self, writer: JournalWriter, slab: Slab | None, highlights: Highlights) -> bool:
         """Write the next frame, and note what is worth telling of it; whether all are written then."""

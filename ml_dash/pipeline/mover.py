@@ -98,7 +98,8 @@ class Mover:
     def leave_slab(self) -> None:
         """Have what is on its way in memory only, for another writer; the caller has the lock."""
         if self.batch is not None:
-            self._tally.recount(self.batch.leave_slab())
+            self.batch.leave_slab()
+            self._recount(self.batch)
             self.batch.after = 0
         self._behind = None
 
@@ -116,11 +117,13 @@ class Mover:
         if batch is None:
             return False, False
         if batch.frames is None:
-            self._recount(*batch.encode(self._batcher, self._series.known, self._frame_bytes))
+            batch.encode(self._batcher, self._series.known, self._frame_bytes)
+        self._recount(batch)  # here, since what has interrupted an `encode` may have left it to the next call
         try:
             is_last = batch.write_next(writer, self._queue.slab, self.highlights)
         except ValueError:
-            self._recount(*batch.salvage(self._series.known, self._frame_bytes))
+            batch.salvage(self._series.known, self._frame_bytes)
+            self._recount(batch)
             return True, False
         with self._guard:
             if batch.frames:
@@ -153,8 +156,10 @@ class Mover:
             self._slab.place = self.batch.place
             return self.batch
 
-    def _recount(self, more: int, lost: int) -> None:
-        if more or lost:
-            with self._guard:
-                self._tally.recount(more)
+    def _recount(self, batch: Batch) -> None:
+        """Count what was found when its rows were encoded, here and in the tally at one moment."""
+        with self._guard:
+            more, lost = batch.recount()
+            self._tally.recount(more)
+            if lost:
                 self._tally.drop("malformed", lost)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from ml_dash.journal.index import JournalIndex
 from ml_dash.pipeline import mover as mover_module
 from ml_dash.pipeline.channel import Channel
+from ml_dash.pipeline.counters import Counters
 from ml_dash.series import Kind, Series
 from ml_dash.settings import Settings
 from ml_dash.slabs.layout import MARK
@@ -163,3 +166,34 @@ def test_a_slab_made_behind_a_frame_that_may_not_be_there_leaves_no_gap(tmp_path
     bench.channel.queue.put(bench.event(0))
     bench.die_and_recover()
     assert bench.read() == [0]
+
+
+@pytest.mark.parametrize("kind", ["more than was thought", "cannot be stored"])
+def test_the_law_holds_at_any_moment_at_which_others_may_look(bench: Bench, kind: str) -> None:
+    """Also when rows turn out to be more, or fewer, than was thought when they were taken."""
+    channel = bench.channel
+    channel.queue.put(bench.event(0))
+    if kind == "cannot be stored":
+        channel.queue.put(pack([bench.train, "no time", {}]))
+    else:  # two threads that write at the same moment may leave two marks behind two events
+        for data in (bench.event(1), bench.event(2), MARK, MARK):
+            channel.queue.write(data)
+    seen: list[Counters] = []
+
+    def look() -> None:
+        if channel._lock.acquire(blocking=False):
+            seen.append(channel.counters())
+            channel._lock.release()
+
+    with ThreadPoolExecutor(1) as other:
+        sys.setprofile(lambda *_: other.submit(look).result())
+        try:
+            channel.flush()
+        finally:
+            sys.setprofile(None)
+    assert len(seen) > 100
+    for at in seen:
+        assert at.logged == at.acknowledged + at.pending + sum(at.dropped.values())
+    counters = channel.counters()
+    expected = (2, 1) if kind == "cannot be stored" else (3, 3)
+    assert (counters.logged, counters.acknowledged) == expected

@@ -73,7 +73,9 @@ def test_a_run_that_starts_without_its_server_joins_it_later(
     until(lambda: arrived(exp), "all rows at the server")
     status = exp.status()
     assert (status.online, status.offline_since, status.last_error) == (True, None, None)
-    assert (status.pending_frames, status.pending_bytes) == (0, 0)
+    until(
+        lambda: (exp.status().pending_frames, exp.status().pending_bytes) == (0, 0), "what it captured, too"
+    )
     assert exp.id == seen.record["id"]
     exp.run.complete()
     assert seen.values("step") == list(range(100))

@@ -3,16 +3,14 @@
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
-import { encode } from "../../api/json";
 import { plain } from "../../ui/terminal";
-import { type Completion, completions, type Known } from "./complete";
+import { type Completion, completions, KnownNames } from "./complete";
 import { listing } from "./runs";
 import { metrics } from "./state";
 import { show, view } from "./view";
 
 const SETTLE = 250;
-/** Values of a parameter that are offered. */
-const VALUES_MAX = 50;
+const names = new KnownNames();
 
 export function FilterField(): JSX.Element {
   const given = view.value.filter;
@@ -25,7 +23,8 @@ export function FilterField(): JSX.Element {
   useEffect(() => {
     if (document.activeElement !== input.current) setText(given);
   }, [given]);
-  const known = useMemo(knownNames, [listing.value.rows, metrics.value]);
+  const { asked, rows } = listing.value;
+  const known = useMemo(() => names.learn(asked?.folder ?? "", rows, metrics.value), [asked, rows, metrics.value]);
   const offered = useMemo(() => (caret === null ? [] : completions(text, caret, known)), [text, caret, known]);
 
   function write(next: string, now = false): void {
@@ -127,19 +126,4 @@ export function FilterField(): JSX.Element {
       </div>
     </div>
   );
-}
-
-function knownNames(): Known {
-  const params = new Map<string, string[]>();
-  const tags = new Set<string>();
-  for (const run of listing.peek().rows) {
-    for (const tag of run.tags) tags.add(tag);
-    for (const [name, value] of Object.entries(run.params ?? {})) {
-      const values = params.get(name) ?? [];
-      const said = typeof value === "string" ? (/^[\w.+-]+$/.test(value) ? value : encode(value)) : encode(value);
-      if (values.length < VALUES_MAX && !values.includes(said)) values.push(said);
-      params.set(name, values);
-    }
-  }
-  return { params, metrics: metrics.peek(), tags: [...tags].sort() };
 }

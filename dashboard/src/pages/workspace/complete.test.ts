@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 
-import { completions, type Known } from "./complete";
+import type { ListedExperiment } from "../../api/types";
+import { completions, type Known, KnownNames } from "./complete";
 
 const KNOWN: Known = {
   params: new Map([["lr", ["0.1", "0.01"]], ["opt.name", ["adam", "sgd"]]]),
@@ -32,4 +33,16 @@ test("behind an operator values are offered", () => {
 test("only the part at the caret is replaced, and the caret stands behind it", () => {
   const [first] = completions("lr<1 stat tag:x", 9, KNOWN);
   expect(first).toMatchObject({ text: "lr<1 status: tag:x", caret: 12 });
+});
+
+test("names stay known while an unfinished filter leaves all runs out, and are forgotten in another folder", () => {
+  const run = { tags: ["old"], params: { lr: 0.1, "opt.name": "a b" } } as unknown as ListedExperiment;
+  const names = new KnownNames();
+  names.learn("vision", [run], [{ name: "val", fields: ["acc"] }]);
+  expect(names.learn("vision", [], [])).toEqual({
+    params: new Map([["lr", ["0.1"]], ["opt.name", ['"a b"']]]),
+    metrics: [{ name: "val", fields: ["acc"] }],
+    tags: ["old"],
+  });
+  expect(names.learn("audio", [], [])).toEqual({ params: new Map(), metrics: [], tags: [] });
 });

@@ -1,6 +1,7 @@
 /** What may come next in a filter. */
 
-import type { MetricFields } from "../../api/types";
+import { encode } from "../../api/json";
+import type { ListedExperiment, MetricFields } from "../../api/types";
 import { metricTitle, quoted } from "./columns";
 
 export interface Completion {
@@ -20,6 +21,8 @@ export interface Known {
 }
 
 const LISTED = 8;
+/** Values of a parameter that are offered. */
+const VALUES_MAX = 50;
 const RECORD: readonly (readonly [string, string])[] = [
   ["status:", "status"],
   ["tag:", "tag"],
@@ -34,6 +37,43 @@ const STANDINGS = ["running", "completed", "failed", "cancelled", "stale", '"not
 /** The part at the caret: a name, an operator, and as much of a value as there is. */
 const PART = /(?:"(?:\\.|[^"\\])*"?|\w+\("(?:\\.|[^"\\])*"?\)?|[^\s"])*$/;
 const COMPARED = /^(.+?)(!=|<=|>=|[:=<>])(.*)$/s;
+
+/** The names in a folder's runs, also in those that an unfinished filter leaves out while somebody types it. */
+export class KnownNames {
+  private folder: string | null = null;
+  private params = new Map<string, Set<string>>();
+  private tags = new Set<string>();
+  private metrics = new Map<string | null, Set<string>>();
+
+  /** Return all that is known, with what is in these runs and metrics; what is in other folders is forgotten. */
+  learn(folder: string, runs: readonly ListedExperiment[], metrics: readonly MetricFields[]): Known {
+    if (folder !== this.folder) [this.folder, this.params, this.tags, this.metrics] = [folder, new Map(), new Set(), new Map()];
+    for (const run of runs) {
+      for (const tag of run.tags) this.tags.add(tag);
+      for (const [name, value] of Object.entries(run.params ?? {})) {
+        const values = entry(this.params, name);
+        if (values.size < VALUES_MAX) values.add(written(value));
+      }
+    }
+    for (const { name, fields } of metrics) for (const field of fields) entry(this.metrics, name).add(field);
+    return {
+      params: new Map([...this.params].map(([name, values]) => [name, [...values]])),
+      metrics: [...this.metrics].map(([name, fields]) => ({ name, fields: [...fields] })),
+      tags: [...this.tags].sort(),
+    };
+  }
+}
+
+function entry<K>(all: Map<K, Set<string>>, key: K): Set<string> {
+  const found = all.get(key) ?? new Set();
+  all.set(key, found);
+  return found;
+}
+
+/** How a value stands in a filter. */
+function written(value: unknown): string {
+  return typeof value === "string" && /^[\w.+-]+$/.test(value) ? value : encode(value);
+}
 
 /** Return what the part that ends at the caret may become. */
 export function completions(text: string, caret: number, known: Known): Completion[] {
