@@ -187,7 +187,7 @@ def _live(browser: Browser, url: str, token: str, runs: int, rows: int, turns: i
 def _memory(page: Page) -> float:
     """Return the megabytes of the page's own process, once garbage was collected.
 
-    Of what it shares, as the program's own pages, with others, its share (PSS): all of it would be counted once for each.
+    Of what it shares with others, as the program itself, its share (PSS): else that would count once for each of them.
     """
     page.context.new_cdp_session(page).send("HeapProfiler.collectGarbage")
     with open(f"/proc/{_process(page)['id']}/smaps_rollup", encoding="ascii") as file:
