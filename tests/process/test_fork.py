@@ -247,13 +247,24 @@ def test_a_run_that_a_child_opens_itself_is_its_own_to_end(scripts: Scripts) -> 
     assert scripts.journal().ends() == ["COMPLETED"]
 
 
-def test_a_child_that_reopens_a_run_ended_long_ago_writes_in_its_own_name(scripts: Scripts) -> None:
-    """The parent no longer looks after that run's channel, and may reopen it as well: two writers, no clash."""
+@pytest.mark.parametrize(("first", "writers"), [("parent", 2), ("child", 3)])
+def test_a_child_that_reopens_a_run_ended_long_ago_writes_in_its_own_name(
+    scripts: Scripts, first: str, writers: int
+) -> None:
+    """The parent no longer looks after that run's channel, and may reopen it as well: no clash.
+
+    It goes on as the writer that it was; where the child has run meanwhile, as another one, that comes behind the child's.
+    """
     finished = scripts.run(
         f"""{FAMILY}
     import ml_dash.pipeline.runtime as runtime
 
+    begun, begin = os.pipe()
+    parent_is_first = {first == "parent"}
+
     def work():
+        if parent_is_first:
+            os.read(begun, 1)
         exp.run.start()
         log("child")
         exp.run.complete()
@@ -265,15 +276,19 @@ def test_a_child_that_reopens_a_run_ended_long_ago_writes_in_its_own_name(script
     exp.run.complete()
     Experiment("alice/vision/other", dash_root=".dash").run.start().run.complete()
     child = child_of(work)
+    if not parent_is_first:
+        assert ended(child) == 0
     exp.run.start()
+    os.write(begin, b"!")
     log("after")
     exp.run.complete()
-    assert ended(child) == 0
+    if parent_is_first:
+        assert ended(child) == 0
     """
     )
     assert finished == (0, "", "")
     journal = scripts.journal()
-    assert journal.writers == 2
+    assert journal.writers == writers
     for name in ("before", "after", "child"):
         assert steps(journal, name) == list(range(100))
     assert journal.ends() == ["COMPLETED"] * 3

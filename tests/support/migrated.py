@@ -1,7 +1,7 @@
 """Databases that have all their tables: the migrations make one of each kind, and tests begin with copies of it.
 
-To make one anew for every test would take longer than most tests do. When a copy is opened, the migrations look at it
-as at any other, and find nothing to do.
+To make one anew for every test would take longer than most tests do, and so would to look at a copy: when it is opened
+again, the migrations look at it as at any other, and find nothing to do.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ def migrate_a_copy(engine: Engine) -> None:
         with _COPYING:
             if os.path.getsize(path) == 0:
                 Path(path).write_bytes(_sqlite())
+                return
     migrate(engine)
 
 

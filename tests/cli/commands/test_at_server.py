@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -60,7 +63,12 @@ def here_and_there(server: EmbeddedServer, *words: str) -> tuple[str, str]:
     return here.out, there.out
 
 
-def test_all_about_one_is_what_its_journal_says(run: str, server: EmbeddedServer) -> None:
+def test_all_about_one_is_what_its_journal_says(
+    run: str, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # both are asked at one moment: a second later the ages of files are others
+    now = SimpleNamespace(time_ns=partial(int, time.time_ns()))
+    monkeypatch.setattr("ml_dash.cli.commands.show.time", now)
     here, there = (json.loads(each) for each in here_and_there(server, "show", run, "--json"))
     assert there["url"] == server.url
     for name in (
