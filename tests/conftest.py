@@ -41,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure() -> None:
     """Remove the slabs of processes that tests have killed: whose directories are gone, or will be."""
-    temporary = os.path.realpath(tempfile.gettempdir())
+    temporary = os.path.realpath(os.environ.get("PYTEST_DEBUG_TEMPROOT") or tempfile.gettempdir())
     for path in find_slabs():
         with contextlib.suppress(OSError, ValueError):
             slab = FoundSlab(path)
@@ -69,18 +69,35 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark as slow what `make test` leaves to `make test-all` of tests that have many cases.
 
-    The choice depends on nothing but the order of the cases: all workers of a run must make the same one.
+    Of what runs on both databases it takes all on SQLite, and of each module every fourth case on PostgreSQL. The
+    choice depends on nothing but the order of the cases: all workers of a run must make the same one.
     """
     cases: Counter[str] = Counter()
     ours = "{}.{}".format(*sys.version_info[:2])
+    on_sqlite = {_test_of(item) for item in items if "sqlite" in _case_of(item)}
     for item in items:
         if sample := item.get_closest_marker("sample"):
-            test = item.nodeid.partition("[")[0]
+            test = _test_of(item)
             if cases[test] % sample.args[0]:
                 item.add_marker(pytest.mark.slow)
             cases[test] += 1
+        if "postgresql" in _case_of(item) and _test_of(item) in on_sqlite and "slow" not in item.keywords:
+            module = item.nodeid.partition("::")[0]
+            if cases[module] % 4:
+                item.add_marker(pytest.mark.slow)
+            cases[module] += 1
         if item.get_closest_marker("interpreters") and ours not in item.name:
             item.add_marker(pytest.mark.slow)
+
+
+def _test_of(item: pytest.Item) -> str:
+    return item.nodeid.partition("[")[0]
+
+
+def _case_of(item: pytest.Item) -> list[str]:
+    """Return those parameters of a case that are texts."""
+    case = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return [value for value in case.values() if isinstance(value, str)]
 
 
 # Before fixtures of wider scopes than a test's, too: what a run captures by itself has tests of its own.

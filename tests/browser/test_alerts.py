@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from ml_dash import Experiment
@@ -14,6 +15,7 @@ from tests.browser.window import Window
 HOSTILE = "<b onclick=alert(1)>x</b>"
 
 
+@pytest.mark.slow
 def test_a_bell_leads_to_the_alerts_of_runs(open_window: Callable[..., Window], tmp_path: Path) -> None:
     for name, count in (("quiet", 0), ("loud", 3), ("louder", 4)):
         with Experiment(f"alice/p/{name}", dash_root=tmp_path, echo=False, capture=False).run as exp:

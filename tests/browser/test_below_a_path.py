@@ -15,6 +15,7 @@ from tests.browser.window import Window
 from tests.support.seen import TOKEN
 
 
+@pytest.mark.slow
 def test_links_addresses_and_what_is_asked_stay_below_the_path(
     open_window: Callable[..., Window], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

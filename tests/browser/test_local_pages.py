@@ -314,6 +314,7 @@ def test_numbers_that_a_browser_cannot_hold_are_shown_as_they_are(
         assert ui.stop() == 0
 
 
+@pytest.mark.slow
 def test_what_surrounded_a_run_and_what_it_printed(
     open_window: Callable[..., Window], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,7 @@ def width(target: Locator) -> float:
     return box["width"]
 
 
+@pytest.mark.slow
 def test_a_chart_has_an_x_smoothing_and_ranges_of_its_own_and_they_come_back(page: Page) -> None:
     form = settings(page, "train/loss")
     form.get_by_label("Along").select_option("seen")
@@ -108,6 +109,7 @@ def test_a_chart_has_an_x_smoothing_and_ranges_of_its_own_and_they_come_back(pag
     expect(axis(page, "train/loss")).to_have_text("step")
 
 
+@pytest.mark.slow
 def test_an_x_may_be_another_metrics_and_zoom_goes_with_the_same_x_only(page: Page) -> None:
     settings(page, "val/loss").get_by_label("Along").select_option("train/seen")
     page.keyboard.press("Escape")
@@ -129,6 +131,7 @@ def test_an_x_may_be_another_metrics_and_zoom_goes_with_the_same_x_only(page: Pa
     assert [line.split(",")[3] for line in lines[1:4]] == ["288", "608", "928"]
 
 
+@pytest.mark.slow
 def test_outliers_are_left_out_of_the_range(page: Page) -> None:
     """The scale of y is that of most points: the axis goes to thousands no more."""
 
@@ -154,6 +157,7 @@ def test_settings_are_made_by_the_keyboard_alone(page: Page) -> None:
     expect(button).to_be_focused()
 
 
+@pytest.mark.slow
 def test_a_chart_is_made_wider_and_higher_by_its_corner(page: Page) -> None:
     chart = tile(page, "train/loss")
     before = chart.bounding_box()
@@ -177,6 +181,7 @@ def test_a_chart_is_made_wider_and_higher_by_its_corner(page: Page) -> None:
     assert height(chart) == before["height"]
 
 
+@pytest.mark.slow
 def test_columns_are_made_wider_moved_and_pinned_and_it_comes_back(page: Page) -> None:
     page.get_by_role("button", name="Full table").click()
     heads = page.get_by_role("columnheader")

@@ -58,7 +58,7 @@ def page(
         ui.stop()
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 def test_a_switch_shows_all_ranks_together_each_or_one(page: Page) -> None:
     """The choice is in the address; a metric that one rank has not logged says so."""
     page.get_by_role("tab", name="Charts").click()
@@ -84,7 +84,7 @@ def test_a_switch_shows_all_ranks_together_each_or_one(page: Page) -> None:
     expect(loss.get_by_role("row").nth(1)).to_contain_text("11")  # of rank 1 alone
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 def test_the_workspace_shows_all_rows_a_mean_with_its_band_or_one_rank(page: Page) -> None:
     """The choice is in the address, and the mean is that of both ranks at each step."""
     expect(page.get_by_role("tab", name="Charts")).to_be_visible()

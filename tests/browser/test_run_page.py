@@ -104,6 +104,7 @@ def test_what_is_changed_is_kept_and_can_be_taken_back(sweep: EmbeddedServer, wi
     expect(page.get_by_role("region", name="Attempts").get_by_role("listitem")).to_have_count(2)
 
 
+@pytest.mark.slow
 def test_with_a_token_that_only_reads_there_is_nothing_to_change_with(
     sweep: EmbeddedServer, open_window: Callable[..., Window]
 ) -> None:
@@ -123,6 +124,7 @@ def test_with_a_token_that_only_reads_there_is_nothing_to_change_with(
     expect(tree.get_by_role("row", name="seed")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_runs_are_held_against_a_baseline(sweep: EmbeddedServer, window: Window) -> None:
     page = window.page
     page.goto(f"{sweep.url}/experiments/{RUNS[1]}")

@@ -96,7 +96,7 @@ def test_a_code_that_somebody_approves_signs_in(
     expect(page.get_by_role("heading", name="Runs")).to_be_visible()
 
 
-@pytest.mark.sample(5)
+@pytest.mark.sample(14)
 @pytest.mark.parametrize(
     ("text", "found"),
     [
@@ -133,6 +133,7 @@ def test_a_filter_is_understood_or_says_where_it_is_not(
         expect(page.get_by_role("status")).to_have_text("5 runs")
 
 
+@pytest.mark.slow
 def test_an_experiment_shows_its_charts_and_comes_closer(trained: EmbeddedServer, page: Page) -> None:
     page.goto(f"{trained.url}/experiments/alice/vision/digits/lr-0.08")
     loss = page.locator('figure[data-chart="train/loss"]')
@@ -328,7 +329,7 @@ def test_an_experiment_that_says_nothing_tells_how_to_log(trained: EmbeddedServe
     expect(page.get_by_text("Experiment alice/nothing/here does not exist")).to_be_visible()
 
 
-@pytest.mark.sample(16)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from ml_dash import Experiment
@@ -15,6 +16,7 @@ from tests.support.serving import until
 PREFIX = "alice/sweep/live"
 
 
+@pytest.mark.slow
 def test_a_run_is_asked_to_stop_and_sees_it(open_window: Callable[..., Window], tmp_path: Path) -> None:
     root = str(tmp_path / "runs")
     window = open_window()

@@ -386,6 +386,7 @@ def with_the_keyboard_alone(hand: Hand) -> None:
     assert hand.clicks == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "each",
     [
@@ -398,6 +399,7 @@ def test_a_daily_task_takes_no_more_than_four_clicks(hand: Hand, each: Task) -> 
     assert hand.clicks <= MOST
 
 
+@pytest.mark.slow
 def test_two_who_save_one_view_are_told_and_lose_nothing(ui: Ui, open_window: Callable[..., Window]) -> None:
     """Whoever comes second keeps what is shown, and may save it under another name."""
     pages = []

@@ -130,6 +130,7 @@ def test_a_field_of_a_few_rows_has_its_last_value(visit: Callable[[str], Page]) 
     expect(row).to_contain_text("[64,64]")
 
 
+@pytest.mark.slow
 def test_lists_that_differ_are_a_difference(visit: Callable[[str], Page]) -> None:
     page = visit("/diff?e=alice/true/long&e=alice/true/short")
     table = page.get_by_role("region", name="Differences of the runs")
@@ -169,6 +170,7 @@ def test_thousands_of_names_come_as_people_count(visit: Callable[[str], Page]) -
     expect(page.get_by_role("group", name="Metrics").get_by_role("checkbox")).to_have_count(1)
 
 
+@pytest.mark.slow
 def test_keys_work_while_a_checkbox_has_the_focus(visit: Callable[[str], Page]) -> None:
     page = visit("/p/alice/true")
     page.get_by_label("Tick long").click()
@@ -200,6 +202,7 @@ def test_all_times_are_those_of_where_one_sits(ui: Ui, chromium: Browser) -> Non
     assert any(hour in message for hour in hours), message
 
 
+@pytest.mark.slow
 def test_a_tab_that_is_older_than_its_server_is_told_to_reload(visit: Callable[[str], Page]) -> None:
     """It is noticed when the server is back."""
     page = visit("/p/alice/true")

@@ -112,6 +112,7 @@ def test_a_sweep_is_overlaid_by_one_click_and_one_question(page: Page) -> None:
     expect(page.locator(".tip-row")).to_have_count(8)
 
 
+@pytest.mark.slow
 def test_the_run_set_is_sorted_has_the_columns_that_differ_and_is_saved(page: Page) -> None:
     page.get_by_role("button", name="Full table").click()
     heads = page.get_by_role("columnheader")
@@ -131,6 +132,7 @@ def test_the_run_set_is_sorted_has_the_columns_that_differ_and_is_saved(page: Pa
     assert lines[1].startswith("run-00,0.")
 
 
+@pytest.mark.slow
 def test_a_filter_is_completed_and_says_where_it_is_wrong(window: Window) -> None:
     page = window.page
     window.expected.append("400")
@@ -186,6 +188,7 @@ def test_a_chart_is_saved_with_all_of_its_rows(page: Page) -> None:
     assert all(name in saved["SVG"] for name in ("run-03", "run-21", ">train/loss<", "<path"))
 
 
+@pytest.mark.slow
 def test_runs_are_grouped_with_their_mean_and_opened(page: Page) -> None:
     page.get_by_role("button", name="Groups").click()
     page.get_by_role("group", name="Group by", exact=True).get_by_label("lr").check()
@@ -221,6 +224,7 @@ def test_charts_are_found_by_a_pattern_pinned_and_put_together(page: Page) -> No
     expect(page.locator("figure[data-chart]")).to_have_count(5)
 
 
+@pytest.mark.slow
 def test_a_view_is_saved_says_that_it_was_changed_and_is_opened_by_a_link(page: Page) -> None:
     page.get_by_label("Find charts").fill("loss")
     page.get_by_role("button", name="Views").click()
@@ -282,6 +286,7 @@ def test_many_runs_are_tagged_and_deleted_at_once_with_a_way_back(page: Page) ->
     expect(page.get_by_role("status").first).to_have_text("3 runs")
 
 
+@pytest.mark.slow
 def test_the_keyboard_alone_finds_draws_and_opens(page: Page) -> None:
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_contain_text("draw this run only")

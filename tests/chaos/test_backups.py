@@ -92,7 +92,7 @@ class Days:
         assert markers(self.exp.directory) == []
 
 
-@pytest.mark.sample(8)
+@pytest.mark.sample(16)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_is_not_pending_is_at_the_server_whichever_backup_that_is(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -73,6 +73,7 @@ def test_metrics_show_as_much_as_fits(crowd: Path, columns: int, titles: str) ->
     assert "█" in lines[at + 3]
 
 
+@pytest.mark.slow
 def test_a_terminal_has_colours(crowd: Path) -> None:
     """Statuses, for instance; a message of several lines keeps them, and commands nothing."""
     out = on_terminal("ls", crowd, columns=80)

@@ -27,6 +27,7 @@ def filled(fuzzed: ServerProcess) -> str:
     return experiment
 
 
+@pytest.mark.sample(4)
 @pytest.mark.fuzz
 @pytest.mark.parametrize("seed", seeds())
 def test_any_question_is_answered(seed: int, client: Client, filled: str) -> None:

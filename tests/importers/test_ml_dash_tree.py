@@ -297,6 +297,7 @@ def test_experiments_below_others_are_found_and_saved_files_are_not_taken_for_an
     assert content(root)["files"]
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize("seed", range(30))
 def test_no_bytes_of_a_tree_end_the_import(theirs: Path, root: Path, seed: int) -> None:
     """Some bytes of its files changed, cut out or doubled: what is left is brought in, once, and the rest is named."""

@@ -281,6 +281,7 @@ BAD_METAS: dict[str, Callable[[], bytes]] = {
 }
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("meta", BAD_METAS.values(), ids=BAD_METAS)
 def test_a_meta_that_is_none_is_damage_and_nothing_more(tmp_path: Path, meta: Callable[[], bytes]) -> None:
     journal = Journal(tmp_path / "journal", frame(1, 1), head(meta(), 0), frame(3, 3))

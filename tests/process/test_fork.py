@@ -253,7 +253,7 @@ def test_a_child_that_reopens_a_run_ended_long_ago_writes_in_its_own_name(
 ) -> None:
     """The parent no longer looks after that run's channel, and may reopen it as well: no clash.
 
-    It goes on as the writer that it was; where the child has run meanwhile, as another one, that comes behind the child's.
+    It goes on as the writer that it was; where the child has run meanwhile, as another one that comes behind it.
     """
     finished = scripts.run(
         f"""{FAMILY}
@@ -439,7 +439,7 @@ def test_what_a_child_only_buffered_is_saved_from_sigterm_too(scripts: Scripts) 
     assert scripts.journal().rows(metric("child")) == [{"loss.mean": 1.0}]
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["before", "after_in_parent"])
 def test_a_parent_that_is_sent_sigterm_while_it_forks_dies_of_it_and_its_child_does_not(
     scripts: Scripts, when: str

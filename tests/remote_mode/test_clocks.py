@@ -97,7 +97,7 @@ def test_a_run_at_a_server_that_was_begun_on_a_machine_whose_clock_is_behind_is_
     assert (run.status, run.ended_at) == ("RUNNING", None)
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("keeps", [True, False], ids=["hybrid", "remote-only"])
 def test_a_run_that_is_begun_again_comes_behind_one_of_another_process(
     *, keeps: bool, server: EmbeddedServer, tmp_path: Path

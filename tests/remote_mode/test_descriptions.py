@@ -126,7 +126,7 @@ def test_a_server_that_has_lost_an_experiment_is_told_all_of_it_by_sync(
         assert said(Seen(another)) == ABOUT
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("keeps", [True, False])
 def test_what_each_run_of_a_process_says_is_there_when_it_has_ended(
     server: EmbeddedServer, seen: Seen, tmp_path: Path, *, keeps: bool

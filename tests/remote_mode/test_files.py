@@ -77,6 +77,7 @@ def test_files_are_at_the_server_when_flush_says_so(
     assert there.files("empty.bin").read_bytes() == b""
 
 
+@pytest.mark.sample(2)
 def test_files_are_changed_and_deleted_at_the_server(exp: Experiment, server: EmbeddedServer) -> None:
     with exp.run:
         row = exp.files("models").save_blob(b"weights", to="a.pt")
@@ -172,6 +173,7 @@ def test_a_server_restored_from_a_backup_gets_the_files_of_a_run_that_goes_on(
     assert markers(exp.directory) == []
 
 
+@pytest.mark.slow
 def test_a_blob_that_came_before_its_row_is_missed_when_the_row_comes_to_a_restored_server(
     server: EmbeddedServer, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -491,6 +493,7 @@ def test_who_waits_at_exit_on_a_terminal_sees_how_far_it_is(
         assert "%" not in piped.stderr
 
 
+@pytest.mark.slow
 def test_remote_only_a_content_leaves_the_disk_when_it_has_arrived(server: EmbeddedServer) -> None:
     """And not when the run ends; one that is saved again, at any moment, is there as before."""
     exp = Experiment(PREFIX, dash_url=server.url, dash_root=None)

@@ -111,13 +111,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return here
 
 
+@pytest.mark.sample(2)
 def test_through_an_honest_one_it_is_what_was_saved(exp: Experiment, here: Path) -> None:
     """Else the others would show nothing."""
     assert exp.files("models/a.pt").download() == "a.pt"
     assert (here / "a.pt").read_bytes() == WEIGHTS
 
 
-@pytest.mark.sample(4)
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     "change",
     [
@@ -145,6 +146,7 @@ def test_a_content_that_is_not_the_rows_is_refused_and_what_was_there_stays(
     assert [path for path in here.rglob("*") if path.is_file()] == [here / "before.pt"]
 
 
+@pytest.mark.sample(2)
 def test_an_answer_without_an_end_is_broken_off(exp: Experiment, liar: tuple[Liar, str], here: Path) -> None:
     """It would fill the disk."""
     liar[0].endless = True
@@ -160,7 +162,7 @@ def reader(exp: Experiment, liar: tuple[Liar, str]) -> Experiment:
     return Experiment(PREFIX, dash_url=liar[1], dash_root=None, echo=False)
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("exp", ["remote"], indirect=True)
 @pytest.mark.parametrize("filename", ["../../x", "/../../x", "..\\..\\x", "../.."])
 def test_a_name_from_a_server_never_leads_out_of_the_directory(

@@ -44,6 +44,7 @@ def started(server: EmbeddedServer, root: Path | None) -> Experiment:
     return Experiment(PREFIX, dash_url=server.url, dash_root=root, echo=False).run.start()
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("keeps", [True, False], ids=["hybrid", "remote"])
 def test_a_run_goes_on_in_the_experiment_that_was_moved_under_it(
     server: EmbeddedServer, seen: Seen, root: Path, caplog: pytest.LogCaptureFixture, *, keeps: bool

@@ -405,6 +405,7 @@ def refused_for_the_next(
     return exp, other
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_behind_a_deletion_logs_nothing_into_the_next_one_of_its_name(
     server: EmbeddedServer,
     seen: Seen,
@@ -444,6 +445,7 @@ def test_a_run_that_goes_on_behind_a_deletion_logs_nothing_into_the_next_one_of_
     assert seen.values("step") == [*range(100, 120), *range(200, 210)]
 
 
+@pytest.mark.slow
 def test_a_run_that_begins_in_a_process_that_was_refused_goes_on_in_the_new_experiment(
     server: EmbeddedServer, seen: Seen, root: Path, tmp_path: Path
 ) -> None:

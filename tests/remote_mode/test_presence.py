@@ -71,6 +71,7 @@ def test_what_a_server_does_not_have_is_read_as_empty_and_told_once(server: Embe
         assert exp.status().status is None
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(("owner", "scope"), [("bob", "read"), ("alice", "write")])
 def test_a_token_that_may_not_read_says_so(
     owner: str, scope: str, server: EmbeddedServer, seen: Seen, settings: pytest.MonkeyPatch
@@ -143,7 +144,7 @@ def test_there_is_no_record_in_local_mode(root: str) -> None:
 # --- updates
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("keeps", [True, False])
 @pytest.mark.parametrize("given", [{}, ABOUT], ids=["nothing given", "all given"])
 def test_an_update_reaches_the_server_while_the_run_goes_on(

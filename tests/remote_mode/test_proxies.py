@@ -47,7 +47,7 @@ def nothing_is_set_aside(tmp_path: Path) -> bool:
     return not list(tmp_path.rglob("*.frame"))
 
 
-@pytest.mark.sample(4)
+@pytest.mark.slow
 def test_frames_that_are_larger_than_a_proxy_takes_arrive(
     proxy: LimitingProxy, seen: Seen, root: Path | None, tmp_path: Path
 ) -> None:

@@ -68,6 +68,7 @@ def check_joins(exp: Experiment, seen: Seen, store: TokenStore, root: Path) -> N
     seen.equals(root)
 
 
+@pytest.mark.slow
 def test_without_a_token_a_run_is_local_until_a_login(
     exp: Experiment, seen: Seen, store: TokenStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -295,6 +295,7 @@ with Experiment("a/b/c", dash_root="root", capture=True).run as exp:
     assert exp.view.run().status == "COMPLETED"
 
 
+@pytest.mark.slow
 def test_a_script_of_a_moment_that_ends_by_an_error(tmp_path: Path) -> None:
     path = script(
         tmp_path, "Experiment('a/b/c', dash_root=ROOT, capture=True).run.start()\nraise SystemError('gone')\n"

@@ -458,6 +458,7 @@ def test_an_object_is_saved_by_pickle(exp: Experiment) -> None:
     assert pickle.loads(exp.files("data/data.pkl").read_bytes()) == {"results": [1, 2, 3]}
 
 
+@pytest.mark.slow
 def test_a_figure_is_saved(exp: Experiment) -> None:
     """save_fig(fig=None, to, **kwargs)."""
     import matplotlib as mpl

@@ -22,6 +22,12 @@ __all__ = ["place"]
 PREFIX = "alice/p/a"
 
 
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests are looked for all the time, instead of once a second."""
+    monkeypatch.setattr("ml_dash.pipeline.stopping._LOOK_SECONDS", 0.02)
+
+
 def opened(place: TestPlace, prefix: str = PREFIX) -> Experiment:
     return ml_dash.open(prefix, place.where)
 
@@ -169,6 +175,7 @@ def test_to_look_takes_no_lock_and_asks_no_disk(tmp_path: Path) -> None:
         assert names <= {"_session", "stopping", "see", "asked", "is_seen"}
 
 
+@pytest.mark.sample(7)
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "null", '{"atNs": -1}', '{"atNs": 1, "attempts": 7}', "\x00"]
 )

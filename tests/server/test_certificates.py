@@ -135,6 +135,7 @@ def test_new_connections_are_shown_the_renewed_one(tmp_path: Path) -> None:
     assert before != after == fingerprint_of(path)
 
 
+@pytest.mark.slow
 def test_who_says_nothing_in_the_handshake_keeps_nobody_out_and_has_ten_seconds(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

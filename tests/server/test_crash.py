@@ -132,6 +132,7 @@ def test_a_server_starts_again_on_its_port_with_its_data(tmp_path: Path) -> None
         client.close()
 
 
+@pytest.mark.slow
 def test_two_servers_on_one_database_store_each_frame_once(postgres_database: str, tmp_path: Path) -> None:
     """Two clients send the same frames to two servers, and each server has its own idea of the watermark."""
     shared = {"database": postgres_database, "admin_token": TOKEN, "data": tmp_path}

@@ -222,6 +222,7 @@ def approve(url: str, user_code: str, token: str) -> None:
     asyncio.run(decide(url, Authorization("", user_code, "", "", 1, 1), token))
 
 
+@pytest.mark.slow
 def test_logging_in_by_the_device_flow_as_a_person_does(
     live: tuple[str, Tokens], config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

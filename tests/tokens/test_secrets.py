@@ -98,6 +98,7 @@ def test_whatever_a_server_does_its_error_and_what_led_to_it_show_no_token(
         check(" ".join(lines), WRONG)
 
 
+@pytest.mark.slow
 def test_a_process_that_talks_of_everything_shows_no_token(url: str, tokens: Tokens, config: Path) -> None:
     """Python's development mode and asyncio's debugging included."""
     mine = tokens.create("mine", {"alice": Scope.WRITE}).token

@@ -151,6 +151,7 @@ def test_another_client_under_one_name_is_fenced_by_the_server(
     assert steps(client, call) == list(range(50))
 
 
+@pytest.mark.slow
 def test_a_token_that_is_revoked_and_replaced(
     tmp_path: Path, server: EmbeddedServer, client: Client, call: Call
 ) -> None:

@@ -198,6 +198,7 @@ def test_a_run_that_goes_on_in_what_had_ended_is_found(root: Path, server: Embed
     assert steps(client) == list(range(6))
 
 
+@pytest.mark.slow
 def test_an_outage_is_told_once_and_over(tmp_path: Path, root: Path) -> None:
     first = EmbeddedServer(data=tmp_path / "server", admin_token=TOKEN).start()
     port = int(first.url.rsplit(":", 1)[1])
@@ -299,6 +300,7 @@ def test_who_comes_second_is_told_who_has_the_root(root: Path) -> None:
         assert again is None
 
 
+@pytest.mark.slow
 def test_a_request_to_stop_goes_through_the_relay_to_a_run_without_a_network(
     root: Path, server: EmbeddedServer
 ) -> None:

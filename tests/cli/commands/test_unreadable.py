@@ -48,6 +48,7 @@ def test_sync_sends_the_other_experiments(server: EmbeddedServer) -> None:
     assert steps_at(server, "alice/p/hidden") == list(range(300))
 
 
+@pytest.mark.slow
 def test_sync_sends_the_other_writers_of_an_experiment(server: EmbeddedServer) -> None:
     log_offline(server.url, "alice/p/exp")
     log_offline(server.url, "alice/p/exp")

@@ -73,6 +73,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     return place
 
 
+@pytest.mark.sample(2)
 def test_deleted_experiments_are_listed_and_come_back(place: Place) -> None:
     said = place.out("rm", SWEEP[0])
     assert f"restore {SWEEP[0]}" in said
@@ -91,6 +92,7 @@ def test_deleted_experiments_are_listed_and_come_back(place: Place) -> None:
     assert "lists all" in place.run("restore", "nothing*").err
 
 
+@pytest.mark.sample(2)
 def test_of_many_it_is_said_how_many_they_are_and_nothing_is_done_unasked(place: Place) -> None:
     for words in (["alice/**"], ["--filter", "tag:sweep lr<0.25"], [*SWEEP[:2]]):
         refused = place.run("rm", *words)
@@ -128,6 +130,7 @@ def test_an_empty_filter_is_not_taken_for_all(place: Place) -> None:
     assert place.out("rm", "--filter", "**", "-n").split() == SWEEP
 
 
+@pytest.mark.sample(2)
 def test_a_pattern_means_names_as_they_are_whatever_they_have_in_them(place: Place) -> None:
     names = ["alice/my run/lr=0.1, x", "alice/my/run 1", "alice/odd/lr=0.2"]
     for name in names:
@@ -150,6 +153,7 @@ def test_a_pattern_means_names_as_they_are_whatever_they_have_in_them(place: Pla
     assert "is meant by that" in place.run("best", "alice/none/*", "val/acc").err
 
 
+@pytest.mark.sample(2)
 def test_what_was_deleted_comes_back_by_the_last_part_of_its_name(place: Place) -> None:
     for prefix in ("alice/other/a", "alice/sweep/a/deep"):
         with place.experiment(prefix, capture=False).run as exp:
@@ -176,6 +180,7 @@ def test_what_cannot_be_done_to_one_holds_up_no_other(place: Place) -> None:
     exp.run.complete()
 
 
+@pytest.mark.sample(2)
 def test_moved_one_by_one_or_below_another_name(place: Place) -> None:
     assert place.out("mv", SWEEP[0], "alice/final/best") == f"{SWEEP[0]} -> alice/final/best\n"
     place.out("mv", "alice/sweep/*", "alice/old/", "--yes")
@@ -195,6 +200,7 @@ def test_moved_one_by_one_or_below_another_name(place: Place) -> None:
     assert place.left() == ["alice/old/b", "alice/old/c", "alice/other/b"]
 
 
+@pytest.mark.sample(2)
 def test_tags_and_notes_of_one_and_of_many(
     place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -238,6 +244,7 @@ def test_lists_have_notes_and_readmes(place: Place) -> None:
     assert "diverges" in place.out("ls", "-c", "note", "--filter", "note:diverges")
 
 
+@pytest.mark.sample(2)
 def test_two_experiments_beside_one_another(place: Place) -> None:
     found = json.loads(place.out("diff", SWEEP[0], SWEEP[2], "--json"))
     assert (found["a"], found["b"]) == (SWEEP[0], SWEEP[2])

@@ -118,6 +118,7 @@ def test_a_look_reads_what_can_tell_something_and_no_more() -> None:
     assert blocks.rows_read < 30_000
 
 
+@pytest.mark.slow
 def test_millions_of_rows_are_joined_in_little_memory() -> None:
     """Of a clock of 4 million rows, and of as many times: the answer, and a few blocks."""
     per_block, count = 1 << 16, 64

@@ -45,6 +45,7 @@ def found(
 # --- filter, order, limit
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("filter", "expected"),
     [
@@ -75,6 +76,7 @@ def test_a_filter_finds_the_same_in_both_places(sweep: TestPlace, filter: str, e
     assert found(sweep, filter) == [f"run-{number}" for number in expected.split()]
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize(
     ("order", "expected"),
     [
@@ -272,6 +274,7 @@ def test_a_table_has_the_columns_that_are_asked_for(sweep: TestPlace) -> None:
         runs.to_pandas([3])  # type: ignore[list-item]
 
 
+@pytest.mark.sample(2)
 def test_values_of_several_types_and_sizes_fit_into_tables(place: TestPlace) -> None:
     values: list[Any] = [1, "x", None, 2.5, 2**63, [1, "a"], True, float("nan")]
     for number, value in enumerate(values):
@@ -316,6 +319,7 @@ def test_a_metric_of_all_runs_is_read_in_one_call(sweep: TestPlace) -> None:
     assert table.column("acc").to_pylist() == frame["acc"].tolist()
 
 
+@pytest.mark.sample(2)
 def test_one_rank_of_all_runs_is_read_and_placed_by_another_metric(place: TestPlace) -> None:
     """A run without the rank has no rows, one without the x has nothing there; as of each row's time."""
     for name, ranks in (("two", (0, 1)), ("one", (0,)), ("alone", (None,))):
@@ -366,6 +370,7 @@ def test_a_metric_that_few_runs_have_has_their_rows_alone(sweep: TestPlace) -> N
         runs.metrics("")
 
 
+@pytest.mark.sample(2)
 def test_fields_that_some_runs_lack_are_filled(place: TestPlace) -> None:
     rows: list[dict[str, Any]] = [{"a": 1, "b": True}, {"a": 2.5}, {"a": 3, "c": "x"}, {"c": "y", "b": False}]
     for number, row in enumerate(rows):

@@ -197,6 +197,7 @@ async def test_only_admins_manage_tokens(client: Client, tokens: Tokens) -> None
     await refused(await client.delete(f"{TOKENS}/tok_0000000000000000", headers=headers), 403, "forbidden")
 
 
+@pytest.mark.slow
 async def test_who_tries_many_tokens_has_to_wait_and_others_do_not(
     client: Client, tokens: Tokens, clock: Hands
 ) -> None:

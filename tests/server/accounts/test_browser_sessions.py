@@ -175,6 +175,7 @@ async def test_a_session_of_an_admin_does_nothing_that_pages_do_not_offer(
     assert (await client.get("/metrics", headers=headers)).status == 403
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("grants", "writes", "status"),
     [

@@ -339,7 +339,7 @@ def test_every_route_is_in_the_table(store: Store, tokens: Tokens) -> None:
     assert routes == set(MATRIX)
 
 
-@pytest.mark.sample(47)
+@pytest.mark.sample(97)
 @pytest.mark.parametrize("route", MATRIX, ids=" ".join)
 @pytest.mark.parametrize("role", Role, ids=lambda role: role.name)
 async def test_the_matrix(place: Place, route: tuple[str, str], role: Role) -> None:

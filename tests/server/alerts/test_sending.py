@@ -62,6 +62,7 @@ def test_what_is_gone_for_good_is_given_up_and_so_is_what_fails_for_a_day(
     until(lambda: place.told(rule)["problem"] is None, "the next one is taken")
 
 
+@pytest.mark.slow
 def test_hanging_webhooks_hold_up_neither_ingest_nor_others(place: Place, hook: Receiver) -> None:
     hook.hang()
     with receiving() as well:
@@ -130,6 +131,7 @@ def test_mail_that_is_refused_is_tried_again(place: Place, post: MailBox) -> Non
     until(lambda: place.told(rule)["problem"] is None, "it was taken")
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_before_it_writes_down_what_it_sent_sends_it_again(
     data: Path, hook: Receiver
 ) -> None:

@@ -67,6 +67,7 @@ def test_it_says_of_how_little_it_tells(monkeypatch: pytest.MonkeyPatch) -> None
     )
 
 
+@pytest.mark.sample(2)
 def test_a_server_tells_it_of_what_is_asked_for(client: Client, owner: str) -> None:
     for at in range(12):
         id_ = client.create(f"{owner}/p/{at}", tags=["x"] if at else [])

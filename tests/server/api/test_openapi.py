@@ -132,7 +132,7 @@ def operations() -> list[tuple[str, str]]:
 _WAIT = 0.2  # seconds
 
 
-@pytest.mark.sample(47)
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "method"), operations())
 def test_no_request_that_can_be_made_up_is_answered_by_an_error_of_the_server(
     path: str, method: str, shared_server: EmbeddedServer

@@ -189,6 +189,7 @@ def test_a_filter_finds_what_python_finds(client: Client) -> None:
         assert (answer["total"], answer["hasMore"], answer["pending"]) == (len(wanted), False, False)
 
 
+@pytest.mark.sample(4)
 def test_an_order_is_that_of_python_whatever_the_pages_are(client: Client) -> None:
     every = listed(client)
     names = KnownNames(every)
@@ -217,6 +218,7 @@ def test_an_order_is_that_of_python_whatever_the_pages_are(client: Client) -> No
         assert sorted(found) == sorted(keys), asked
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("order", ["max(val/acc)", "-val/acc", "-phase", "params.lr", "train/acc"])
 def test_a_filter_and_an_order_go_together(client: Client, order: str) -> None:
     """Also where they are about the same value, which then all have that are found."""

@@ -69,6 +69,7 @@ def test_silent_connections_take_nobodys_place(
         assert len(told) == 1  # for all of them
 
 
+@pytest.mark.slow
 def test_a_connection_has_some_seconds_for_its_first_request(tmp_path: Path) -> None:
     with EmbeddedServer(data=tmp_path, admin_token=TOKEN, head_timeout=0.2) as server:
         client = Client(server.url, TOKEN)

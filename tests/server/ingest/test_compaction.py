@@ -105,6 +105,7 @@ def test_small_blocks_become_one_and_rows_stay_what_they_are(idle: EmbeddedServe
     assert objects_there(store) == objects_in_use(store)
 
 
+@pytest.mark.slow
 def test_blocks_between_large_ones_are_merged_in_their_places(idle: EmbeddedServer, client: Client) -> None:
     store, experiment = opened(idle), client.create()
     sizes = [1, 2, 20_000, 3, 4, 5, 20_000, 6]

@@ -152,6 +152,7 @@ BOMBS["lists in many blocks"] = lambda: frame_around(
 QUICKLY_MADE = {"a block's columns"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [

@@ -13,6 +13,7 @@ from tests.support.foreign_roots import KINDS, PLACES, ROOT, experiment, made
 __all__ = ["experiment", "made"]  # fixtures
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("place", PLACES)
 def test_the_pages_show_nothing_that_lies_outside_of_their_root(
