@@ -10,13 +10,8 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from ml_dash.locks import MortalLock
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _LONGEST = 10.0
 """Seconds for which a fork waits: an import that hangs must not hang the program. On a busy machine an
@@ -48,12 +43,9 @@ class _Guard:
 _GUARD = _Guard()
 
 
-@contextmanager
-def guarded_imports() -> Iterator[None]:
-    """Let no fork begin while the block imports, or does what takes locks that are not Python's."""
-    lock = _GUARD.lock
-    with lock:
-        yield
+def guarded_imports() -> threading.RLock:
+    """Return what lets, as a context, no fork begin while its block imports, or takes locks that are not Python's."""
+    return _GUARD.lock
 
 
 def importing() -> bool:

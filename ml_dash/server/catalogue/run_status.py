@@ -10,7 +10,8 @@ server's clock. What time alone decides (is it still alive?) is decided when som
   the newest sign of life of its runs that are open.
 
 Rows come in any order: an attempt that is sent late may lie before others, and a sign of life that comes may show that
-two starts were one attempt. It never shows that one was two.
+two starts were one attempt. It never shows that one was two. Only an end whose start is not there may turn out to be of
+another attempt: of one that began between the attempt that it was taken for and itself.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from ml_dash.server.db.database import upsert
 from ml_dash.server.db.tables import EXPERIMENTS, OPENINGS, SERIES, WRITERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Row
 
@@ -92,8 +93,9 @@ class RunNews:
         news = {at: each for openings in self._writers.values() for at, each in openings.news.items()}
         if not news:
             return
-        known = self._beside(news.values())
-        roots = self._roots({**{each.at: each for each in known}, **news})
+        since = min(each.order_ns for each in news.values())
+        known = self._beside(news.values(), since)
+        roots = self._roots({**{each.at: each for each in known}, **news}, since)
         upsert(
             self._connection,
             OPENINGS,
@@ -105,10 +107,8 @@ class RunNews:
         if resumed:
             relist(self._connection, [self._id])
 
-    def _beside(self, news: Iterable[Opening]) -> list[Opening]:
-        """Return what may belong together with these: all others ended before."""
-        news = list(news)
-        since = min(each.order_ns for each in news)
+    def _beside(self, news: Collection[Opening], since: int) -> list[Opening]:
+        """Return what may belong together with these, the first of which began at `since`: all others ended before."""
         names = sorted({each.name for each in news if each.name is not None})
         # an end without its start is of the attempt before it
         before = [
@@ -129,8 +129,11 @@ class RunNews:
             ]
         )
 
-    def _roots(self, openings: Mapping[int, Opening]) -> dict[int, int]:
-        """Return which attempt each belongs to, as the number of an opening of it: what is one stays one."""
+    def _roots(self, openings: Mapping[int, Opening], since: int) -> dict[int, int]:
+        """Return which attempt each belongs to, as the number of an opening of it: what is one stays one.
+
+        But for ends whose starts are not there: these go where they belong, and join nothing.
+        """
         query = select(OPENINGS.c.number, OPENINGS.c.attempt).where(
             OPENINGS.c.experiment_id == self._id, OPENINGS.c.number.in_(sorted(openings))
         )
@@ -143,25 +146,30 @@ class RunNews:
             return number
 
         for attempt in attempts_of(openings.values()):
-            found = {root(stored.get(each.at, each.at)) for each in attempt.openings}
+            # of an end before `since` it is not known here what is before it: it stays where it is
+            ends = [each for each in attempt.openings if each.is_end_only]
+            starts = [each for each in attempt.openings if not each.is_end_only] or ends
+            found = {root(stored.get(each.at, each.at)) for each in starts}
             joined |= dict.fromkeys(found, min(found))
+            if starts is not ends:
+                new = {each.at for each in ends if each.at not in stored or each.order_ns >= since}
+                stored |= dict.fromkeys(new, min(found))
         return {at: root(stored.get(at, at)) for at in openings}
 
     def _move(self, roots: Mapping[int, int], known: Sequence[Opening]) -> None:
-        """Store which attempts have turned out to be one."""
+        """Store which attempts have turned out to be one, and which ends belong to another."""
+        ends = {each.at for each in known if each.is_end_only}
         query = select(OPENINGS.c.number, OPENINGS.c.attempt).where(
             OPENINGS.c.experiment_id == self._id, OPENINGS.c.number.in_([each.at for each in known])
         )
-        moved = {
-            row.attempt: roots[row.number]
-            for row in self._connection.execute(query).all()
-            if row.attempt != roots[row.number]
-        }
+        changed = [row for row in self._connection.execute(query).all() if row.attempt != roots[row.number]]
+        moved = {row.attempt: roots[row.number] for row in changed if row.number not in ends}
+        own = OPENINGS.c.experiment_id == self._id
         for old, new in moved.items():
+            self._connection.execute(update(OPENINGS).where(own, OPENINGS.c.attempt == old).values(attempt=new))
+        for number in (row.number for row in changed if row.number in ends):
             self._connection.execute(
-                update(OPENINGS)
-                .where(OPENINGS.c.experiment_id == self._id, OPENINGS.c.attempt == old)
-                .values(attempt=new)
+                update(OPENINGS).where(own, OPENINGS.c.number == number).values(attempt=roots[number])
             )
 
     def _update(self, writers: set[str], *, resumed: bool) -> None:

@@ -65,6 +65,9 @@ class Parts(NamedTuple):
 def of_rows(row: Array, x: Array, values: Array) -> Parts:
     """Return a part for each row: its index, its x and its value."""
     finite = np.isfinite(values)
+    if finite.all():
+        none = np.zeros(len(values), bool)
+        return Parts(row, x, x, finite, none, none, none, values, values, values, values, values)
     number = np.where(finite, values, np.nan)
     others = np.isnan(values), values == np.inf, values == -np.inf
     return Parts(row, x, x, finite, *others, number, number, number, number, number)
@@ -123,11 +126,12 @@ def middles(low: Array, high: Array) -> Array:
 
 def merged(parts: Parts, starts: Array) -> Parts:
     """Return one part for those between each of `starts` and the next; they are in the order of their rows there."""
-    count = np.add.reduceat(parts.count, starts, dtype=np.int64)
     # where nothing is known, what cannot win: NaN would win every comparison
     known = parts.count > 0
-    if known.all():  # mostly: half of the time is saved
-        first, last = starts, np.append(starts[1:], len(known)) - 1
+    ends = np.append(starts[1:], len(known))
+    is_known = bool(known.all())
+    if is_known:  # mostly: half of the time is saved
+        first, last = starts, ends - 1
         least, most, means = parts.min, parts.max, parts.mean
     else:
         position = np.arange(len(known))
@@ -136,27 +140,27 @@ def merged(parts: Parts, starts: Array) -> Parts:
         least, most = np.where(known, parts.min, np.inf), np.where(known, parts.max, -np.inf)
         means = np.where(known, parts.mean, 0.0)
     lowest, highest = np.minimum.reduceat(least, starts), np.maximum.reduceat(most, starts)
-    mean = _means(means, parts.count, count, starts)
+    if is_known and parts.count.dtype == bool:  # single rows, each of which has a number
+        count = ends - starts
+        mean = _means(means, None, count, starts)
+    else:
+        count = np.add.reduceat(parts.count, starts, dtype=np.int64)
+        mean = _means(means, parts.count, count, starts)
+    # rounding must not put a mean outside
+    mean = np.minimum(np.maximum(mean, lowest), highest)
     # there are hardly ever any
     others = (
         np.add.reduceat(each, starts, dtype=np.int64) if each.any() else np.zeros(len(starts), np.int64)
         for each in (parts.nan, parts.pos_inf, parts.neg_inf)
     )
-    numbers = (
-        lowest,
-        highest,
-        # rounding must not put a mean outside
-        np.clip(mean, lowest, highest, where=count > 0, out=mean),
-        parts.first[np.minimum(first, len(known) - 1)],
-        parts.last[last],
-    )
+    numbers = (lowest, highest, mean, parts.first[np.minimum(first, len(known) - 1)], parts.last[last])
     return Parts(
-        np.minimum.reduceat(parts.row, starts),
+        parts.row[starts],  # the first
         np.minimum.reduceat(parts.x_min, starts),
         np.maximum.reduceat(parts.x_max, starts),
         count,
         *others,
-        *(np.where(count > 0, each, np.nan) for each in numbers),
+        *(numbers if is_known else (np.where(count > 0, each, np.nan) for each in numbers)),
     )
 
 
@@ -175,13 +179,15 @@ def _columns(pixels: Parts) -> dict[str, list[Any]]:
     return {name: columns[name] for name in COLUMNS}
 
 
-def _means(means: Array, counts: Array, count: Array, starts: Array) -> Array:
-    """Return the mean of each pixel, whose parts have `means` of `counts` values, `count` together."""
+def _means(means: Array, counts: Array | None, count: Array, starts: Array) -> Array:
+    """Return the mean of each pixel, whose parts have `means` of `counts` values, or of one each, `count` together."""
     count = np.maximum(count, 1)
     with np.errstate(over="ignore", invalid="ignore"):
-        together: Array = np.add.reduceat(means * counts, starts) / count
+        sums = means if counts is None else means * counts
+        together: Array = np.add.reduceat(sums, starts) / count
         if not np.isfinite(together).all():
             # the sum was beyond the largest float, which a mean is not
+            counts = np.ones(len(means)) if counts is None else counts
             share = counts / np.repeat(count, np.diff(starts, append=len(means)))
             together = np.add.reduceat(means * share, starts)
     return together

@@ -178,7 +178,8 @@ def _block_parts(
 ) -> Parts:
     """Return the rows of a block that are in one of the runs and in range; `along` is their x, if it is a clock's."""
     numbers = numbers_of(block, request.fields)
-    rows, values = _dense_rows(numbers.get(request.field), block.count)
+    own = numbers.get(request.field)
+    rows, values = _dense_rows(own, block.count)
     if along is not None:
         x = along[rows]
     elif request.x == INDEX:
@@ -186,14 +187,29 @@ def _block_parts(
     elif request.x == TIME:
         x = seconds_array(np.asarray(block.times, np.int64)[rows])
     else:
-        positions, found = _dense_rows(numbers.get(request.x), block.count)
-        every = np.full(block.count, np.nan)
-        every[positions] = found
-        x = every[rows]
-    run = np.searchsorted(start, rows + first, side="right") - 1
-    wanted = (run >= 0) & (rows + first < stop[run])
-    wanted &= np.isfinite(x) & (x >= request.start) & (x < request.stop)
-    return of_rows(rows[wanted] + first, x[wanted], values[wanted])
+        x = _beside(own, numbers.get(request.x), rows, block.count)
+    rows = rows + first
+    wanted = np.isfinite(x)
+    if math.isfinite(request.start) or math.isfinite(request.stop):
+        wanted &= (x >= request.start) & (x < request.stop)
+    if (
+        len(start) > 1 or start[0] > first or stop[0] < first + block.count
+    ):  # mostly one that has all of the block
+        run = np.searchsorted(start, rows, side="right") - 1
+        wanted &= (run >= 0) & (rows < stop[run])
+    if wanted.all():
+        return of_rows(rows, x, values)
+    return of_rows(rows[wanted], x[wanted], values[wanted])
+
+
+def _beside(own: Numbers | None, other: Numbers | None, rows: Array, count: int) -> Array:
+    """Return the numbers of another field in the rows that have one of a field's own; NaN where there is none."""
+    if own is not None and other is not None and own.rows is None and other.rows is None:
+        return other.values
+    positions, found = _dense_rows(other, count)
+    every = np.full(count, np.nan)
+    every[positions] = found
+    return every[rows]
 
 
 def _dense_rows(numbers: Numbers | None, count: int) -> tuple[Array, Array]:

@@ -193,6 +193,28 @@ def test_the_store_answers_as_the_journal_does_and_so_it_does_compacted(
     assert answers(ask()) == by_journal
 
 
+def test_an_end_without_its_start_is_of_the_attempt_before_it_though_that_comes_later(open_store: Store) -> None:
+    """Until then it is of an earlier one; it does not make one of both."""
+
+    def row(event: str, handle: str, second: int, pid: int) -> tuple[int, dict[str, Any]]:
+        status = "RUNNING" if event == "start" else "COMPLETED"
+        return NOON + second * SECOND, {"event": event, "status": status, "handle": handle, "pid": pid}
+
+    frames = [
+        [block_of(RUN, [row("end", "h", 20, 1), row("start", "h", 1, 2)])],
+        [block_of(RUN, [row("start", "i", 19, 3)])],
+        [block_of(RUN, [row("start", "i", 10, 4)])],
+    ]
+    clock = Noon()
+    with tempfile.TemporaryDirectory() as directory:
+        write(Path(directory), frames, "writer0")
+        run = JournalView(directory).run(now_ns=clock.time_ns(), space="")
+    experiment = fill(open_store, [frames], object_bytes=1 << 30, per_request=1)
+    stored = StoreView(open_store.backend._replace(clock=clock), experiment).run()
+    assert (stored.status, stored.pid, stored.ended_at) == (run.status, run.pid, run.ended_at)
+    assert (run.status, run.pid) == ("COMPLETED", 1)
+
+
 SAME = ("status", "started_at", "ended_at", "last_activity", "host", "pid", "stale", "writers", "error")
 
 
