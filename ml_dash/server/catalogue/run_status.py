@@ -30,7 +30,7 @@ from ml_dash.server.db.database import upsert
 from ml_dash.server.db.tables import EXPERIMENTS, OPENINGS, SERIES, WRITERS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Row
 
@@ -166,7 +166,9 @@ class RunNews:
         moved = {row.attempt: roots[row.number] for row in changed if row.number not in ends}
         own = OPENINGS.c.experiment_id == self._id
         for old, new in moved.items():
-            self._connection.execute(update(OPENINGS).where(own, OPENINGS.c.attempt == old).values(attempt=new))
+            self._connection.execute(
+                update(OPENINGS).where(own, OPENINGS.c.attempt == old).values(attempt=new)
+            )
         for number in (row.number for row in changed if row.number in ends):
             self._connection.execute(
                 update(OPENINGS).where(own, OPENINGS.c.number == number).values(attempt=roots[number])

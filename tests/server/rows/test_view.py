@@ -193,7 +193,9 @@ def test_the_store_answers_as_the_journal_does_and_so_it_does_compacted(
     assert answers(ask()) == by_journal
 
 
-def test_an_end_without_its_start_is_of_the_attempt_before_it_though_that_comes_later(open_store: Store) -> None:
+def test_an_end_without_its_start_is_of_the_attempt_before_it_though_that_comes_later(
+    open_store: Store,
+) -> None:
     """Until then it is of an earlier one; it does not make one of both."""
 
     def row(event: str, handle: str, second: int, pid: int) -> tuple[int, dict[str, Any]]:
