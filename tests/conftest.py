@@ -20,6 +20,9 @@ from ml_dash import Experiment
 from ml_dash.slabs.found import FoundSlab, discard, find_slabs
 from tests.support.examples import QUICK
 
+FEWER = {"postgresql": ("sqlite", 4), "server": ("root", 2), "remote": ("local", 2)}
+"""Of cases of a module in this place, where they are the same in that one, every so many are part of `make test`."""
+
 # A deadline would be a timed assert, and the machines that run these tests are shared.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.register_profile(QUICK, deadline=None, max_examples=25)
@@ -69,23 +72,25 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark as slow what `make test` leaves to `make test-all` of tests that have many cases.
 
-    Of what runs on both databases it takes all on SQLite, and of each module every fourth case on PostgreSQL. The
-    choice depends on nothing but the order of the cases: all workers of a run must make the same one.
+    Of what runs in several places it takes all in the cheaper one, see `FEWER`. The choice depends on nothing but the
+    order of the cases: all workers of a run must make the same one.
     """
     cases: Counter[str] = Counter()
     ours = "{}.{}".format(*sys.version_info[:2])
-    on_sqlite = {_test_of(item) for item in items if "sqlite" in _case_of(item)}
+    places = {(_test_of(item), value) for item in items for value in _case_of(item)}
     for item in items:
+        test = _test_of(item)
         if sample := item.get_closest_marker("sample"):
-            test = _test_of(item)
             if cases[test] % sample.args[0]:
                 item.add_marker(pytest.mark.slow)
             cases[test] += 1
-        if "postgresql" in _case_of(item) and _test_of(item) in on_sqlite and "slow" not in item.keywords:
-            module = item.nodeid.partition("::")[0]
-            if cases[module] % 4:
-                item.add_marker(pytest.mark.slow)
-            cases[module] += 1
+        for value in sorted(FEWER.keys() & _case_of(item)):
+            cheaper, every = FEWER[value]
+            if (test, cheaper) in places and "slow" not in item.keywords:
+                of_module = f"{item.nodeid.partition('::')[0]} {value}"
+                if cases[of_module] % every:
+                    item.add_marker(pytest.mark.slow)
+                cases[of_module] += 1
         if item.get_closest_marker("interpreters") and ours not in item.name:
             item.add_marker(pytest.mark.slow)
 
@@ -94,10 +99,10 @@ def _test_of(item: pytest.Item) -> str:
     return item.nodeid.partition("[")[0]
 
 
-def _case_of(item: pytest.Item) -> list[str]:
-    """Return those parameters of a case that are texts."""
+def _case_of(item: pytest.Item) -> set[str]:
+    """Return those parameters of a case that are texts, without what follows a comma."""
     case = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-    return [value for value in case.values() if isinstance(value, str)]
+    return {value.partition(",")[0] for value in case.values() if isinstance(value, str)}
 
 
 # Before fixtures of wider scopes than a test's, too: what a run captures by itself has tests of its own.

@@ -129,6 +129,7 @@ def test_the_server_answers_as_the_journal_does(views: Views, question: str) -> 
     assert repr(QUESTIONS[question](remote)) == repr(QUESTIONS[question](local))  # NaN is not equal to itself
 
 
+@pytest.mark.slow
 def test_what_comes_in_many_pages_is_whole(tmp_path: Path, call: Call) -> None:
     """Of a server whose pages have room for an item or two, a view gives what the journal does."""
     with EmbeddedServer(data=tmp_path / "server", page_bytes=150) as server:

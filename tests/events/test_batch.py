@@ -120,6 +120,7 @@ def test_equal_rows_of_numbers_are_one_block_of_columns(count: int) -> None:
     assert is_numpy([block]) == (count >= 16)
 
 
+@pytest.mark.slow
 def test_a_step_that_grows_changes_the_width_of_the_rows() -> None:
     """A counter is the normal case: it must not leave the way of numpy."""
     events = [(1, NOW + step, {"step": step, "loss": 0.5}) for step in range(70_000)]

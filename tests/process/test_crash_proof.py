@@ -109,7 +109,7 @@ ON_A_DEVICE = f"""{BEGIN}
     """
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(20)
 @pytest.mark.parametrize("end", ["exp.run.complete()", "", "os.kill(os.getpid(), signal.SIGTERM)"])
 def test_who_ends_waits_for_what_is_on_its_way_from_a_device(
     end: str, scripts: Scripts, queue_dir: Path

@@ -102,6 +102,7 @@ def test_a_full_disk_costs_rows_that_are_counted_and_never_the_training(scripts:
     assert "Traceback" not in finished.stderr
 
 
+@pytest.mark.slow
 @on_a_small_disk
 def test_a_disk_that_fills_up_and_is_freed_again_and_again_recovers_each_time(scripts: Scripts) -> None:
     """Each time half a frame may be left behind; no row is doubled by the next attempt."""
@@ -166,6 +167,7 @@ def test_a_run_that_starts_on_a_full_disk_trains_and_records_when_there_is_space
     assert journal.ends() == ["COMPLETED"]
 
 
+@pytest.mark.slow
 @on_a_small_disk
 def test_parameters_and_messages_wait_for_space_too(scripts: Scripts) -> None:
     """They are rows like any other, and the readable files beside the journal follow."""
@@ -192,6 +194,7 @@ def test_parameters_and_messages_wait_for_space_too(scripts: Scripts) -> None:
     assert '"COMPLETED"' in (journal.directory / "experiment.json").read_text()
 
 
+@pytest.mark.slow
 @on_a_small_disk
 def test_a_disk_that_turns_read_only_is_written_again_when_it_can_be(scripts: Scripts) -> None:
     """As after an error of the file system, and a remount."""
@@ -222,6 +225,7 @@ def test_a_disk_that_turns_read_only_is_written_again_when_it_can_be(scripts: Sc
     check_rows(scripts.home, finished)
 
 
+@pytest.mark.slow
 def test_a_limit_on_the_size_of_files_costs_nothing(scripts: Scripts) -> None:
     """A write that fails in the middle of a frame, again and again: each time a new segment takes its place."""
     finished = scripts.run(
@@ -241,6 +245,7 @@ def test_a_limit_on_the_size_of_files_costs_nothing(scripts: Scripts) -> None:
     assert len(list((journal.directory / "journal").iterdir())) > 5
 
 
+@pytest.mark.slow
 def test_an_fsync_that_fails_is_believed(scripts: Scripts) -> None:
     """After EIO nothing that was not durable before counts as such: it is written again, to a new segment."""
     finished = scripts.run(

@@ -86,6 +86,7 @@ def test_without_a_loop_nobody_waits_for_a_server(scripts: Scripts) -> None:
     assert "ml-dash sync" in finished.stderr
 
 
+@pytest.mark.slow
 def test_where_numpy_cannot_be_imported_rows_are_written_without_it(scripts: Scripts) -> None:
     """It is broken, or a file of the script's has its name; a line says so once."""
     (scripts.home / "numpy.py").write_text("raise ImportError('no such thing')")

@@ -24,7 +24,7 @@ LAZY = {"ML_DASH_LINGER": "3600", "ML_DASH_SYNC_INTERVAL": "3600"}
 """So that nothing is written but where it has to be."""
 
 
-@pytest.mark.sample(5)
+@pytest.mark.sample(20)
 @pytest.mark.parametrize(
     "call",
     [
@@ -69,6 +69,7 @@ def test_a_script_that_starts_itself_anew_goes_on_where_it_was(scripts: Scripts)
     assert scripts.journal().ends() == ["COMPLETED"]
 
 
+@pytest.mark.slow
 def test_a_program_that_is_not_there_leaves_the_run_open(scripts: Scripts) -> None:
     """The script may catch that, and go on."""
     finished = scripts.run(
@@ -85,6 +86,7 @@ def test_a_program_that_is_not_there_leaves_the_run_open(scripts: Scripts) -> No
     assert scripts.journal().ends() == ["COMPLETED"]
 
 
+@pytest.mark.slow
 def test_a_child_that_becomes_another_program_starts_no_thread_for_that(scripts: Scripts) -> None:
     """It has logged nothing: `os.spawn…` and programs that fork are as quick as before."""
     finished = scripts.run(
@@ -104,6 +106,7 @@ def test_a_child_that_becomes_another_program_starts_no_thread_for_that(scripts:
     assert scripts.journal().ends() == ["COMPLETED"]
 
 
+@pytest.mark.slow
 def test_what_os_says_of_its_functions_stays_true(scripts: Scripts) -> None:
     """Their names and texts, and that a program may be given by its descriptor."""
     finished = scripts.run(

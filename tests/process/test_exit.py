@@ -33,7 +33,7 @@ STALLED_DISK = """
 """The seam is the system call: after `os.fsync = stall` the disk takes an hour for what it promises."""
 
 
-@pytest.mark.sample(5)
+@pytest.mark.slow
 @pytest.mark.parametrize("turn", range(5))
 def test_a_script_that_logs_one_point_and_ends_at_once_leaves_a_complete_journal(
     scripts: Scripts, turn: int
@@ -54,7 +54,7 @@ INTERRUPTED = """
     """
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(40)
 @pytest.mark.parametrize("way", ["a signal", "a module", "an error"])
 @pytest.mark.parametrize("url", [None, "http://127.0.0.1:9"], ids=["local", "server away"])
 def test_a_ctrl_c_that_ends_a_script_is_what_it_dies_of(scripts: Scripts, url: str | None, way: str) -> None:
@@ -79,6 +79,7 @@ def test_a_ctrl_c_that_ends_a_script_is_what_it_dies_of(scripts: Scripts, url: s
     assert scripts.journal().ends() == ["FAILED"]
 
 
+@pytest.mark.slow
 def test_a_ctrl_c_that_was_shown_long_ago_is_not_what_a_program_dies_of(scripts: Scripts) -> None:
     """A notebook leaves it where an uncaught one is left."""
     finished = scripts.run(
@@ -165,6 +166,7 @@ LATE = """
     """
 
 
+@pytest.mark.slow
 @pytest.mark.interpreters
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_run_that_starts_when_the_main_thread_has_ended_logs_as_quickly_as_any_on_any_python(
@@ -198,7 +200,7 @@ def test_a_run_that_starts_so_late_that_no_exit_follows_flushes_at_each_call(scr
     assert scripts.journal().values("step") == list(range(1000))
 
 
-@pytest.mark.sample(5)
+@pytest.mark.sample(20)
 @pytest.mark.parametrize(
     ("ending", "returncode", "status"),
     [
@@ -268,6 +270,7 @@ def test_an_exception_that_was_caught_does_not_fail_the_run(scripts: Scripts) ->
     assert scripts.journal().ends() == ["COMPLETED"]
 
 
+@pytest.mark.slow
 def test_an_exception_in_another_thread_does_not_fail_the_run(scripts: Scripts) -> None:
     """The script goes on without that thread, and so does the run."""
     finished = scripts.run(
@@ -312,6 +315,7 @@ def test_atexit_handlers_of_the_script_may_log(scripts: Scripts) -> None:
     assert journal.ends() == ["COMPLETED"]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_completed_refuses_what_an_atexit_handler_logs(scripts: Scripts) -> None:
     """The script has said that the run is over, so the handler's mistake is told as anywhere else."""
     finished = scripts.run(
@@ -414,7 +418,7 @@ def test_tasks_of_an_executor_lose_nothing(scripts: Scripts, shutdown: str) -> N
     assert journal.ends() == ["COMPLETED"]
 
 
-@pytest.mark.sample(5)
+@pytest.mark.slow
 @pytest.mark.parametrize("via", ["file", "-c", "-m", "stdin"])
 def test_a_script_may_come_from_anywhere(scripts: Scripts, via: str) -> None:
     """From a file, the command line, a module or standard input, also with a prefix made of its name."""
@@ -430,7 +434,7 @@ def test_a_script_may_come_from_anywhere(scripts: Scripts, via: str) -> None:
     assert scripts.journal(f"bob/scratch/{unnamed.name}").ends() == ["COMPLETED"]
 
 
-@pytest.mark.sample(6)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "env"),
     [
@@ -453,7 +457,7 @@ def test_the_interpreters_options_change_nothing(
     assert scripts.journal().ends() == ["COMPLETED"]
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(20)
 @pytest.mark.parametrize("closed", ["sys.stdout.close()", "sys.stdout = None", "os.close(1)", "os.close(2)"])
 def test_a_closed_console_stops_nobody(scripts: Scripts, closed: str) -> None:
     """A message is echoed to the console; where that is gone it is in the journal all the same."""
@@ -510,6 +514,7 @@ def test_dxp_is_completed_at_exit(scripts: Scripts) -> None:
     assert scripts.journal("bob/scratch/dxp").ends() == ["COMPLETED"]
 
 
+@pytest.mark.slow
 def test_a_run_that_logged_nothing_is_recorded(scripts: Scripts) -> None:
     """Its start and end are rows too."""
     finished = scripts.run(
@@ -641,6 +646,7 @@ def test_ctrl_c_leaves_a_stalled_exit_at_once(scripts: Scripts) -> None:
     assert scripts.journal().rows() == [{"loss": 0.5}]
 
 
+@pytest.mark.slow
 def test_exit_with_nothing_pending_waits_for_nothing(scripts: Scripts) -> None:
     """After `complete()` the disk is not asked again: it would take an hour, and no timeout would end that."""
     finished = scripts.run(
@@ -680,6 +686,7 @@ def test_no_thread_is_left_when_the_interpreter_goes_down(scripts: Scripts) -> N
     assert scripts.journal().ends() == ["COMPLETED"]
 
 
+@pytest.mark.slow
 def test_an_experiment_can_be_started_from_an_atexit_handler(scripts: Scripts) -> None:
     """A report written at the very end, where some versions of Python start no thread any more."""
     finished = scripts.run(
@@ -698,6 +705,7 @@ def test_an_experiment_can_be_started_from_an_atexit_handler(scripts: Scripts) -
     assert scripts.journal().ends() == ["COMPLETED"]
 
 
+@pytest.mark.slow
 def test_an_experiment_left_open_by_an_atexit_handler_keeps_its_rows(scripts: Scripts) -> None:
     """Nothing can end that run: Python takes no handlers any more. So every row goes straight to disk."""
     finished = scripts.run(
@@ -736,6 +744,7 @@ def test_several_experiments_left_open_are_all_completed(scripts: Scripts) -> No
         assert journal.ends() == ["COMPLETED"]
 
 
+@pytest.mark.slow
 def test_an_interpreter_without_ml_dash_state_is_left_alone(scripts: Scripts) -> None:
     """The import starts no thread and loads no heavy package, and SIGTERM kills as ever."""
     finished = scripts.run(

@@ -62,7 +62,7 @@ def test_what_a_finalizer_logs_while_modules_are_freed_is_on_disk_on_any_python(
     assert journal.ends() == ["COMPLETED"]
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("root", [".dash", None])
 def test_a_finalizer_can_ask_how_the_rows_stand_that_a_server_out_of_reach_lacks(
     scripts: Scripts, root: str | None
@@ -91,6 +91,7 @@ def test_a_finalizer_can_ask_how_the_rows_stand_that_a_server_out_of_reach_lacks
     assert (finished.returncode, finished.stdout) == (0, "2 2 {}\n"), finished.stderr
 
 
+@pytest.mark.slow
 def test_a_finalizer_that_reads_what_cannot_be_read_any_more_is_told_so(
     scripts: Scripts, tmp_path: Path
 ) -> None:
@@ -172,6 +173,7 @@ def test_a_finalizer_waits_for_no_lock_of_a_thread_that_the_exit_has_stopped(
         assert journal.view.params()["late"] == turn
 
 
+@pytest.mark.slow
 def test_a_finalizer_that_flushes_in_the_middle_of_a_write_does_not_wait_for_itself(scripts: Scripts) -> None:
     """Garbage is collected in whichever thread makes some: in that which writes, too."""
     finished = scripts.run(

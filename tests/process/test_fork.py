@@ -135,6 +135,7 @@ def test_what_waits_in_the_parents_queue_at_the_fork_is_written_once(scripts: Sc
     assert Counter(steps(journal, "parent")) == dict.fromkeys(range(500), 40) | {0: 40 + 20}
 
 
+@pytest.mark.slow
 def test_buffered_values_belong_to_the_process_that_buffered_them(scripts: Scripts) -> None:
     """Neither does the child summarise what the parent had buffered, nor the parent what the child has."""
     finished = scripts.run(
@@ -159,7 +160,7 @@ def test_buffered_values_belong_to_the_process_that_buffered_them(scripts: Scrip
     assert sorted(rows, key=str) == [{"loss.mean": 2.0, "loss.count": 2}, {"loss.mean": 200.0}]
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["exp.run.complete(); os._exit(0)", "sys.exit()"])
 def test_values_that_a_child_buffered_and_never_summarised_are_summarised_at_its_end(
     scripts: Scripts, ending: str
@@ -180,6 +181,7 @@ def test_values_that_a_child_buffered_and_never_summarised_are_summarised_at_its
     assert scripts.journal().rows() == [{"loss.mean": 2.0}]
 
 
+@pytest.mark.slow
 def test_a_child_reads_what_the_parent_flushed_and_what_it_logged_itself(scripts: Scripts) -> None:
     """Reading works in the child from the first moment, on a view of its own."""
     finished = scripts.run(
@@ -338,7 +340,7 @@ SIGNALLED = f"""
 """Scripts that are sent SIGTERM in the middle of a fork."""
 
 
-@pytest.mark.sample(4)
+@pytest.mark.sample(20)
 @pytest.mark.parametrize("state", ["imported", "made", "open", "open in a thread", "ended"])
 def test_a_child_dies_of_the_sigterm_of_its_first_moment(scripts: Scripts, state: str) -> None:
     """It has its parent's handler before it has forgotten its parent, and nobody sends the signal twice."""
@@ -471,6 +473,7 @@ def test_a_parent_that_is_sent_sigterm_while_it_forks_dies_of_it_and_its_child_d
     assert journal.ends() == ["CANCELLED"]
 
 
+@pytest.mark.slow
 def test_a_fork_leaves_the_signal_mask_as_it_was(scripts: Scripts) -> None:
     """In both processes, and whether the script lets SIGTERM wait or not; where a fork fails, too."""
     finished = scripts.run(

@@ -12,6 +12,7 @@ from tests.support.scripts import python
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 
 
+@pytest.mark.slow
 def test_children_forked_at_once_have_whole_modules_and_a_worker_of_their_own(tmp_path: Path) -> None:
     """Forks right after `start()` fall into the worker's first imports; each child's worker must come up."""
     printed = python(

@@ -180,6 +180,7 @@ def test_a_handler_that_the_script_installed_before_is_kept(scripts: Scripts) ->
     assert scripts.journal().ends() == ["COMPLETED"]
 
 
+@pytest.mark.slow
 def test_a_handler_that_the_script_installs_later_is_kept(scripts: Scripts) -> None:
     """Also by the runs that start after it."""
     finished = scripts.run(
@@ -235,7 +236,7 @@ def test_a_handler_that_calls_the_one_it_found_completes_the_journal(scripts: Sc
     assert scripts.journal().ends() == ["CANCELLED"]
 
 
-@pytest.mark.sample(4)
+@pytest.mark.sample(20)
 @pytest.mark.parametrize("count", [10, 1000])
 @pytest.mark.parametrize(
     "wait",
@@ -278,6 +279,7 @@ def test_a_run_started_in_another_thread_is_cancelled_too(scripts: Scripts, wait
     assert scripts.journal().ends() == ["CANCELLED"]
 
 
+@pytest.mark.slow
 def test_a_run_in_a_thread_that_imported_ml_dash_itself_takes_no_signal(scripts: Scripts) -> None:
     """Only the main thread can: elsewhere nothing must fail for it, and SIGTERM kills as ever."""
     process = scripts.start(
@@ -302,6 +304,7 @@ def test_a_run_in_a_thread_that_imported_ml_dash_itself_takes_no_signal(scripts:
     assert steps(scripts.journal()) == [0]
 
 
+@pytest.mark.slow
 def test_sigterm_is_taken_where_the_experiment_is_made_in_the_main_thread(scripts: Scripts) -> None:
     """Should the import have happened in another one, as lazy loaders and plug-ins have it."""
     process = scripts.start(
@@ -493,6 +496,7 @@ def test_sigterm_says_how_the_run_went(scripts: Scripts) -> None:
     )
 
 
+@pytest.mark.slow
 def test_sigterm_says_what_no_server_has(scripts: Scripts) -> None:
     """With the command that sends it: this process will not."""
     process = scripts.start(
@@ -514,6 +518,7 @@ def test_sigterm_says_what_no_server_has(scripts: Scripts) -> None:
     assert "1 event not at the server yet: sent by `ml-dash sync .dash/alice/vision/resnet`\n" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "without",
     [
@@ -552,6 +557,7 @@ def test_a_console_that_takes_nothing_holds_up_no_sigterm_and_costs_no_row(
     assert (steps(journal), journal.ends()) == ([0, 1], ["CANCELLED"])
 
 
+@pytest.mark.slow
 def test_two_sigterms_are_as_good_as_one(scripts: Scripts) -> None:
     """A process group often gets the signal twice: from the scheduler and from the parent."""
     process = scripts.start(
@@ -571,6 +577,7 @@ def test_two_sigterms_are_as_good_as_one(scripts: Scripts) -> None:
     assert scripts.journal().ends() == ["CANCELLED"]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("block", [True, False])
 def test_ctrl_c_fails_the_run(scripts: Scripts, block: bool) -> None:
     """KeyboardInterrupt is an exception: in a `with` block, and where it ends the script."""

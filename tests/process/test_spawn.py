@@ -227,6 +227,7 @@ def test_a_pickled_experiment_is_the_same_one_not_started(scripts: Scripts) -> N
     assert scripts.journal().values("step") == [0, 1]
 
 
+@pytest.mark.slow
 def test_a_copied_experiment_is_not_started(scripts: Scripts) -> None:
     """`copy.deepcopy`, as configuration libraries do it, gives what pickling gives."""
     finished = scripts.run(

@@ -11,7 +11,7 @@ from tests.support.interpreters import VERSIONS, interpreter
 from tests.support.processes import RUNS, Scripts
 
 
-@pytest.mark.sample(5)
+@pytest.mark.sample(20)
 @pytest.mark.parametrize(
     ("argv", "script"),
     [
@@ -82,7 +82,7 @@ def test_an_interpreter_within_the_process_logs_or_says_why_it_cannot(
         assert scripts.journal().ends() == ["COMPLETED"]
 
 
-@pytest.mark.sample(3)
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("gevent") is None, reason="gevent is not installed")
 @pytest.mark.parametrize("moment", ["first", "imported", "made"])
 def test_rows_reach_the_disk_whenever_gevent_patches_the_program(scripts: Scripts, moment: str) -> None:

@@ -52,6 +52,7 @@ def test_a_kill_right_after_the_call_loses_nothing(scripts: Scripts) -> None:
     assert journal.view.track("arm")["entries"] == [{"timestamp": 5.0, "x": 1.0}]
 
 
+@pytest.mark.slow
 def test_each_row_is_durable_when_its_call_returns(scripts: Scripts) -> None:
     """Not only written: an fsync has returned behind it, so nothing is ever pending."""
     finished = scripts.run(

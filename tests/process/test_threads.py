@@ -170,6 +170,7 @@ def test_threads_that_start_and_end_one_run_at_once_agree(tmp_path: Path, eager_
     assert journal.writers == 1
 
 
+@pytest.mark.slow
 def test_experiments_of_one_prefix_share_their_journal_in_one_process(
     tmp_path: Path, eager_switches: None
 ) -> None:

@@ -53,7 +53,7 @@ WAITS = {
 }
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(20)
 @pytest.mark.parametrize("wait", WAITS)
 def test_a_signal_that_comes_to_another_thread_is_handled_by_a_main_thread_that_waits(
     scripts: Scripts, wait: str
@@ -64,6 +64,7 @@ def test_a_signal_that_comes_to_another_thread_is_handled_by_a_main_thread_that_
     assert scripts.journal().ends() == ["CANCELLED"]
 
 
+@pytest.mark.slow
 def test_so_it_is_in_forked_children_each_of_which_has_a_pipe_of_its_own(scripts: Scripts) -> None:
     """Of a script, of a child of it, and of a thread of it; the parent goes on."""
     waits = "".join(f"\n    def {name}():\n        {wait}\n" for name, wait in WAITS.items())
@@ -110,6 +111,7 @@ def test_so_it_is_in_forked_children_each_of_which_has_a_pipe_of_its_own(scripts
     assert journal.ends() == ["COMPLETED"]
 
 
+@pytest.mark.slow
 def test_so_it_is_where_another_thread_has_started_the_run(scripts: Scripts) -> None:
     """Which may ask for no signals: the main thread is made to, though it waits already."""
     finished = scripts.run(
@@ -153,6 +155,7 @@ def test_before_anything_was_logged_sigterm_kills_at_once(scripts: Scripts) -> N
     assert finished == (-signal.SIGTERM, "", "")
 
 
+@pytest.mark.slow
 def test_a_handler_that_was_installed_by_other_means_than_pythons_stays(scripts: Scripts) -> None:
     """As the worker processes of torch's loader have one in C; here it is that of `faulthandler`, which tells.
 
@@ -175,6 +178,7 @@ def test_a_handler_that_was_installed_by_other_means_than_pythons_stays(scripts:
     assert scripts.journal().ends() == ["COMPLETED"]
 
 
+@pytest.mark.slow
 def test_a_program_that_puts_our_handler_back_when_it_is_told_to_leave_leaves_by_itself(
     scripts: Scripts,
 ) -> None:
@@ -255,7 +259,7 @@ LOOPS = {
 }
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(40)
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("when", ["before", "after", "within"])
 def test_event_loops_of_the_main_thread_have_its_signals_and_give_them_back(
@@ -298,6 +302,7 @@ def test_what_the_program_has_taken_when_a_run_starts_is_left_to_it(scripts: Scr
     assert finished == (-signal.SIGTERM, "", "")
 
 
+@pytest.mark.slow
 def test_without_a_descriptor_left_sigterm_is_what_it_was(scripts: Scripts) -> None:
     finished = scripts.run(
         f"""{BEGIN}
@@ -329,6 +334,7 @@ def test_without_a_descriptor_left_sigterm_is_what_it_was(scripts: Scripts) -> N
     assert scripts.journal("alice/vision/other").ends() == ["CANCELLED"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("gevent") is None, reason="gevent is not installed")
 def test_a_program_that_gevent_has_patched_dies_of_sigterm(scripts: Scripts) -> None:
     """There the main thread has another name than the system knows it by."""

@@ -83,6 +83,7 @@ def test_where_the_machine_refuses_threads_the_callers_write(
     assert journal.ends() == ["COMPLETED"]
 
 
+@pytest.mark.sample(20)
 @pytest.mark.parametrize("hook", ["settrace", "setprofile"])
 def test_where_every_thread_ends_before_its_first_line_the_callers_write_and_sigterm_ends_them(
     scripts: Scripts, hook: str

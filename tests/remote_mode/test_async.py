@@ -87,6 +87,7 @@ async def test_the_loop_goes_on_while_the_end_of_the_block_waits_for_a_silent_se
     assert Journal(tmp_path).ends() == ["COMPLETED"]
 
 
+@pytest.mark.slow
 async def test_a_flush_that_is_cancelled_leaves_the_sending_alone(
     settings: pytest.MonkeyPatch, server: EmbeddedServer, seen: Seen, tmp_path: Path
 ) -> None:

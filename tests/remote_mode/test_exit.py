@@ -91,6 +91,7 @@ def test_a_short_script_has_sent_all_at_its_end_on_every_python(
     seen.equals(python_scripts.home / ".dash")
 
 
+@pytest.mark.slow
 @pytest.mark.interpreters
 @every_python
 def test_a_short_script_whose_server_is_down_ends_at_once_on_every_python(

@@ -77,7 +77,7 @@ def test_files_are_at_the_server_when_flush_says_so(
     assert there.files("empty.bin").read_bytes() == b""
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 def test_files_are_changed_and_deleted_at_the_server(exp: Experiment, server: EmbeddedServer) -> None:
     with exp.run:
         row = exp.files("models").save_blob(b"weights", to="a.pt")
@@ -105,6 +105,7 @@ def test_equal_contents_are_sent_once(exp: Experiment, server: EmbeddedServer) -
     assert len(at_server(server).files.list()) == 6
 
 
+@pytest.mark.slow
 def test_files_saved_in_an_outage_are_sent_when_it_is_over(server: EmbeddedServer, root: Path) -> None:
     """They are pending until then, and nobody waits for them."""
     exp = Experiment(PREFIX, dash_url=server.url, dash_root=root).run.start()
@@ -328,6 +329,7 @@ def test_a_content_that_is_damaged_on_this_disk_is_counted_and_not_sent_for_ever
     assert main(["sync", str(root)]) == 1
 
 
+@pytest.mark.slow
 def test_a_quota_keeps_a_file_back_and_nothing_else(
     settings: pytest.MonkeyPatch, tmp_path: Path, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

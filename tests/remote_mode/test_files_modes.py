@@ -118,7 +118,7 @@ def test_through_an_honest_one_it_is_what_was_saved(exp: Experiment, here: Path)
     assert (here / "a.pt").read_bytes() == WEIGHTS
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(8)
 @pytest.mark.parametrize(
     "change",
     [
@@ -162,7 +162,7 @@ def reader(exp: Experiment, liar: tuple[Liar, str]) -> Experiment:
     return Experiment(PREFIX, dash_url=liar[1], dash_root=None, echo=False)
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("exp", ["remote"], indirect=True)
 @pytest.mark.parametrize("filename", ["../../x", "/../../x", "..\\..\\x", "../.."])
 def test_a_name_from_a_server_never_leads_out_of_the_directory(

@@ -241,7 +241,7 @@ def test_a_child_may_start_an_experiment_of_its_own(scripts: Scripts, seen: Seen
     seen.equals(home)
 
 
-@pytest.mark.sample(3)
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_processes_of_every_kind_send_what_they_log(
     scripts: Scripts, seen: Seen, home: Path, method: str
@@ -276,7 +276,7 @@ def test_processes_of_every_kind_send_what_they_log(
     seen.equals(home)
 
 
-@pytest.mark.sample(3)
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_child_alone_sends_all_before_it_is_gone(
     scripts: Scripts, seen: Seen, home: Path, method: str

@@ -43,6 +43,7 @@ def test_rows_of_every_kind_arrive(exp: Experiment, seen: Seen, tmp_path: Path) 
     assert seen.status == "COMPLETED"
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("keeps", [True, False], ids=["hybrid", "remote-only"])
 def test_rows_that_come_as_columns_arrive_once_and_in_order(
     *, keeps: bool, server: EmbeddedServer, seen: Seen, tmp_path: Path
@@ -113,7 +114,7 @@ def test_what_a_later_object_of_the_prefix_says_of_it_arrives_too(
     until(lambda: seen.record["readme"] == "second", "the second readme at the server")
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(40)
 @pytest.mark.parametrize(
     ("end", "status", "error"),
     [

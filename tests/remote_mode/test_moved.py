@@ -75,6 +75,7 @@ def test_a_run_goes_on_in_the_experiment_that_was_moved_under_it(
     assert AFTER in told[0]
 
 
+@pytest.mark.slow
 def test_a_directory_goes_on_to_be_sent_to_its_experiment(
     server: EmbeddedServer, seen: Seen, root: Path
 ) -> None:

@@ -103,6 +103,7 @@ def test_the_journal_is_gone_when_the_server_has_it_and_the_run_has_ended(
     assert seen.values("step") == [0, 1]
 
 
+@pytest.mark.slow
 def test_a_read_says_why_the_server_does_not_answer(
     remote: Experiment, server: EmbeddedServer, outbox: Path, seen: Seen
 ) -> None:

@@ -108,7 +108,7 @@ def test_a_server_that_is_away_is_not_one_that_has_nothing() -> None:
 # --- exp.data
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("keeps", [True, False])
 def test_the_record_is_there_from_the_start_on_and_whole_when_the_server_answers(
     server: EmbeddedServer, seen: Seen, tmp_path: Path, settings: pytest.MonkeyPatch, *, keeps: bool

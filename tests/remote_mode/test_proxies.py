@@ -99,7 +99,7 @@ def test_files_and_metadata_get_through_as_well(server: EmbeddedServer, seen: Se
     assert all(row["available"] for row in seen.get("files")["data"])
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 def test_where_no_piece_is_small_enough_it_is_said_and_waited_for(
     server: EmbeddedServer,
     seen: Seen,

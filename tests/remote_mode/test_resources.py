@@ -163,6 +163,7 @@ def test_local_mode_loads_nothing_of_remote_mode_and_has_no_thread_more(scripts:
     assert finished == (0, f"['MainThread', 'ml-dash', 'ml-dash-disk']\n{light}\n", "")
 
 
+@pytest.mark.slow
 def test_one_experiment_in_remote_mode_costs_two_threads_more(scripts: Scripts) -> None:
     finished = scripts.run(
         f"""{BEGIN}

@@ -20,6 +20,7 @@ def experiment(server: EmbeddedServer, root: Path | None, prefix: str = PREFIX, 
     return Experiment(prefix, dash_url=server.url, dash_root=root, **more)  # type: ignore[arg-type]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("keeps", [True, False])
 def test_a_server_that_has_an_experiment_counts(
     server: EmbeddedServer, tmp_path: Path, *, keeps: bool
@@ -37,6 +38,7 @@ def test_a_server_that_has_an_experiment_counts(
         pass
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("keeps", [True, False])
 def test_ranks_on_several_machines_begin_one_new_experiment(
     server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, keeps: bool
@@ -64,6 +66,7 @@ def test_what_goes_on_is_told_of_the_server_where_nothing_is_kept(
     assert (seen.record["attempts"], seen.record["rows"], seen.status) == (2, 2, "COMPLETED")
 
 
+@pytest.mark.slow
 def test_rows_of_attempts_are_shown_alike_here_and_at_the_server(
     server: EmbeddedServer, tmp_path: Path
 ) -> None:

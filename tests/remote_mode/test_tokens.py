@@ -111,6 +111,7 @@ def test_a_token_for_another_server_is_not_used(
     check_joins(exp, seen, store, tmp_path / "dash")
 
 
+@pytest.mark.slow
 def test_a_token_that_is_revoked_in_the_middle_stops_the_sending_until_a_login(
     exp: Experiment, seen: Seen, store: TokenStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

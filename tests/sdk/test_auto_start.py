@@ -15,6 +15,7 @@ def found(directory: Path) -> Experiment:
     return Experiment("zoe/scratch/dxp", dash_root=directory / ".dash")
 
 
+@pytest.mark.slow
 def test_dxp_belongs_to_the_user_and_lies_in_the_working_directory(tmp_path: Path) -> None:
     """`<user>/scratch/dxp` in `.dash`, started."""
     printed = python(
@@ -100,6 +101,7 @@ def test_dxp_goes_on_where_the_process_before_stopped(tmp_path: Path) -> None:
     assert [(row["index"], row["data"]["step"]) for row in rows] == [(0, 0), (1, 1), (2, 2)]
 
 
+@pytest.mark.slow
 def test_the_configuration_of_dxp_is_fixed(tmp_path: Path) -> None:
     """The environment's prefix is for experiments that are given none."""
     printed = python(
@@ -155,6 +157,7 @@ def test_dxp_begins_without_the_parameters_of_a_script_that_was_killed(tmp_path:
     assert found(tmp_path).params.get() == {"b": 1, "both": "b"}
 
 
+@pytest.mark.slow
 def test_a_dxp_that_is_opened_again_has_its_parameters(tmp_path: Path) -> None:
     python(
         """
@@ -195,6 +198,7 @@ if __name__ == "__main__":
     python("import runpy; runpy.run_path('script.py', run_name='__main__')", tmp_path, ML_DASH_USER="zoe")
 
 
+@pytest.mark.slow
 def test_what_others_say_of_its_prefix_does_not_change_dxp(tmp_path: Path) -> None:
     other = Experiment(
         "zoe/scratch/dxp",
@@ -225,6 +229,7 @@ def test_what_others_say_of_its_prefix_does_not_change_dxp(tmp_path: Path) -> No
     assert printed == "[] [] {} None\n"
 
 
+@pytest.mark.slow
 def test_a_closed_dxp_refuses_until_it_is_started_again(tmp_path: Path) -> None:
     """As every experiment does."""
     python(

@@ -239,6 +239,7 @@ for attempt in range(3):
     assert heard.count("worker 31") == (3 if "native" in console else 0)
 
 
+@pytest.mark.slow
 def test_a_script_under_nohup(tmp_path: Path) -> None:
     """Its output is in the file, and with the run, and a terminal that is closed changes nothing."""
     text = """
@@ -264,6 +265,7 @@ with Experiment("a/b/c", dash_root="root", capture=["console"]).run:
     assert [row["text"] for row in exp.logs.console("stdout")["data"]] == ["before", "behind"]
 
 
+@pytest.mark.slow
 def test_a_machine_without_proc_git_and_cards(tmp_path: Path) -> None:
     """What can be had is there, and of the rest is said why not."""
     text = """

@@ -267,6 +267,7 @@ def test_arguments_are_those_of_the_decoration(
     assert [train() for _ in range(2)] == [(str(tmp_path / "dash/a/b/c"), ["a", "b"], "why")] * 2
 
 
+@pytest.mark.slow
 def test_nothing_is_kept_of_a_call_that_is_over(root: str) -> None:
     """A sweep of a thousand calls holds no thousand experiments."""
     experiments = weakref.WeakSet()  # type: ignore[var-annotated]

@@ -529,6 +529,7 @@ def test_two_experiments_of_one_prefix_in_one_process_share_the_journal(root: st
     assert Experiment("a/b/c", dash_root=root).metrics("train").read()["total"] == 200
 
 
+@pytest.mark.slow
 def test_an_experiment_stays_open_when_its_twin_ends(root: str) -> None:
     """Each handle is opened and closed by itself."""
     one = Experiment("a/b/c", dash_root=root, echo=False)
@@ -545,6 +546,7 @@ def test_an_experiment_stays_open_when_its_twin_ends(root: str) -> None:
     assert one.view.run().status == "FAILED"
 
 
+@pytest.mark.slow
 def test_two_processes_can_log_to_one_experiment(root: str, tmp_path: Path) -> None:
     """Each has a writer of its own: nothing is lost, and each one's order is kept."""
     script = """
@@ -612,6 +614,7 @@ def test_without_the_buffer_every_call_returns_when_it_is_on_disk(
             assert exp.status().durable == logged
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", ["ML_DASH_FLUSH_INTERVAL", "ML_DASH_LINGER"])
 def test_the_linger_can_be_set(name: str, tmp_path: Path) -> None:
     """Rows stay in memory for that long unless somebody asks: an hour is for ever here."""

@@ -113,6 +113,7 @@ def test_a_message_without_a_text_is_stored_as_its_repr(root: str) -> None:
     assert second == "<unrepresentable: ZeroDivisionError>"
 
 
+@pytest.mark.slow
 def test_warnings_that_are_errors_are_logged_and_not_raised(tmp_path: Path) -> None:
     """What they tell of has been dealt with: the loop goes on, and the user's own exception is not replaced."""
     printed = python(

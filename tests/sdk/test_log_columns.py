@@ -93,6 +93,7 @@ def rows_of(exp: Experiment, name: str) -> list[str]:
     return [plain(row) for row in exp.metrics(name).read(limit=10 * MANY)["data"]]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.filterwarnings("ignore::ml_dash.ValueWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("count", [FEW, MANY])
 def test_columns_leave_what_a_log_of_each_row_leaves(exp: Experiment, count: int) -> None:

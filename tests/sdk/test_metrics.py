@@ -526,6 +526,7 @@ def test_a_data_frame_has_lone_surrogates_as_they_were_logged(exp: Experiment) -
     assert [odd.dtypes[name] for name in plain.columns] == list(plain.dtypes)
 
 
+@pytest.mark.slow
 def test_a_closed_standard_error_does_not_raise_in_the_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -136,6 +136,7 @@ def test_ranks_other_than_the_first_are_silent(
     assert not is_spokesman({**dict.fromkeys(RANKS, "0"), name: "1"})
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_forked_children_are_silent_and_the_parent_still_tells_its_end(tmp_path: Path) -> None:
     """A child that runs on in its parent's run, one that starts a run of its own, and those of `multiprocessing`."""
@@ -193,7 +194,7 @@ def test_a_run_that_the_exit_ends_tells_it_then_and_the_exit_status_stays(tmp_pa
     )
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(10)
 @pytest.mark.parametrize(
     "spoil",
     [

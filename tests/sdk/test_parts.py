@@ -145,7 +145,7 @@ def test_a_forsaken_run_that_was_to_go_elsewhere_ends_with_the_next_one_too(tmp_
     assert printed == "COMPLETED 2\n"
 
 
-@pytest.mark.sample(12)
+@pytest.mark.sample(40)
 @pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("name", PARTS)
 def test_a_run_of_which_any_part_is_left_goes_on(name: str, root: str) -> None:
@@ -170,6 +170,7 @@ def test_what_a_forsaken_run_has_buffered_is_logged_at_its_end(root: str) -> Non
     assert [row["data"]["loss.mean"] for row in exp.metrics("train").read()["data"]] == [2.0]
 
 
+@pytest.mark.slow
 def test_a_forsaken_run_is_ended_at_the_exit(tmp_path: Path) -> None:
     """With no other run of its experiment there is nothing to tell how it went until then."""
     python(

@@ -571,6 +571,7 @@ def test_dxp_is_started_on_import_and_completed_at_exit(here: Path) -> None:
     assert found.view.run().status == "COMPLETED"
 
 
+@pytest.mark.slow
 def test_dxp_has_a_fixed_configuration(here: Path) -> None:
     """Auto-start, fixed configuration."""
     python(
@@ -596,6 +597,7 @@ def test_dxp_has_a_fixed_configuration(here: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_dxp_has_the_standard_run_methods(here: Path) -> None:
     """Auto-start, manual lifecycle."""
     python(

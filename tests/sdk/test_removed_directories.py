@@ -78,6 +78,7 @@ def test_a_run_that_begins_again_where_its_directory_is_gone_is_whole(
         assert verify(os.path.join(moved.directory, "journal")).damage == ()
 
 
+@pytest.mark.slow
 def test_rows_that_were_removed_before_the_server_had_them_are_lost_and_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +112,7 @@ def test_rows_that_were_removed_before_the_server_had_them_are_lost_and_counted(
         server.stop()
 
 
+@pytest.mark.sample(40)
 @pytest.mark.parametrize(
     "is_up", [pytest.param(True, marks=pytest.mark.slow), False], ids=["online", "offline"]
 )

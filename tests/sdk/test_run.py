@@ -213,6 +213,7 @@ def test_a_start_after_the_end_reopens_the_experiment_and_indices_go_on(root: st
     assert statuses(exp.directory) == ["RUNNING", "COMPLETED"] * 4
 
 
+@pytest.mark.slow
 def test_a_run_reopened_by_another_process_goes_on_where_it_stopped(root: str, tmp_path: Path) -> None:
     """Rows of a later writer come after those of an earlier one."""
     script = """
@@ -421,7 +422,7 @@ def test_a_script_and_a_host_may_have_any_name(root: str, monkeypatch: pytest.Mo
     assert (exp.view.run().status, exp.view.run().host) == ("COMPLETED", ODD)
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(40)
 @pytest.mark.parametrize(
     ("end", "exit_status", "status"),
     [
@@ -508,6 +509,7 @@ def test_a_run_without_a_sign_of_life_is_stale_wherever_it_ran(tmp_path: Path) -
         process.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork there")
 def test_the_status_belongs_to_the_process_that_started(tmp_path: Path) -> None:
     """`complete()` or exit in a forked child only drains the child's own writer."""

@@ -220,6 +220,7 @@ def test_blocks_may_be_left_in_any_order(exp: Experiment) -> None:
     assert statuses(exp.directory) == ["RUNNING", "COMPLETED"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork there")
 def test_a_block_in_a_forked_child_writes_what_the_child_logged(tmp_path: Path) -> None:
     """Whether the child leaves the block in which it was forked, or one of its own; the run is not its to end."""

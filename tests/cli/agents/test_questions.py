@@ -200,6 +200,7 @@ def test_the_skill_names_the_tools_that_there_are() -> None:
     assert [name for name in TOOLS if f"`{name}(" not in page] == []
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("way", ["in process", pytest.param("over pipes", marks=pytest.mark.slow)])
 async def test_an_agent_finds_the_best_rate_and_why_a_run_failed(root: Path, way: str) -> None:
     """By the tools alone, also over standard input and output, as a client starts the command."""

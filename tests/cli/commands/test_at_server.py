@@ -97,6 +97,7 @@ def test_all_about_one_is_what_its_journal_says(
     assert [each["name"] for each in chosen["metrics"]] == ["eval"]
 
 
+@pytest.mark.slow
 def test_one_attempt_is_shown_as_it_went(place: None, server: EmbeddedServer) -> None:
     """With its own status, times, host and surroundings, and its own rows of the metrics."""
     exp = Experiment(f"{PREFIX}-twice", dash_url=server.url, echo=False, capture=False)
@@ -135,6 +136,7 @@ def test_the_last_rows_are_those_of_the_journal(run: str, server: EmbeddedServer
         assert there == here
 
 
+@pytest.mark.slow
 def test_rows_are_exported_as_from_the_journal(run: str, server: EmbeddedServer, tmp_path: Path) -> None:
     for words in (
         ["--metric", "train"],

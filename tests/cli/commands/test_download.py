@@ -187,7 +187,7 @@ def test_names_that_begin_with_a_dot_are_copied_where_they_are_spelled_out_or_al
     assert succeed("download", PREFIX, ".bashrc", "-o", "-", "--root", dotted) == "#"
 
 
-@pytest.mark.sample(3)
+@pytest.mark.slow
 @pytest.mark.parametrize(("typed", "copied"), [(b"n\n", False), (b"\n", False), (b"y\n", True)])
 def test_names_that_begin_with_a_dot_are_asked_about_on_a_terminal(
     dotted: Path, tmp_path: Path, typed: bytes, copied: bool

@@ -546,7 +546,7 @@ def test_a_pipe_is_written_and_not_replaced(root: Path, tmp_path: Path) -> None:
     assert stat.S_ISFIFO(path.stat().st_mode)
 
 
-@pytest.mark.sample(3)
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
 def test_dev_stdout_is_standard_output(root: Path, tmp_path: Path, form: str) -> None:
     """A pipe, or a file that a shell has written something to."""

@@ -83,7 +83,7 @@ def test_a_name_commands_nothing(tmp_path: Path) -> None:
     assert "[red]evil\\u202egpj.exe" in succeed("show", PREFIX, "--root", tmp_path)
 
 
-@pytest.mark.sample(3)
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
 @pytest.mark.parametrize("columns", [30, 60, 140])
 def test_no_line_is_wider_than_the_terminal(saved: Path, columns: int) -> None:

@@ -106,6 +106,7 @@ def test_a_mixed_root_is_listed_and_the_rest_is_told(tmp_path: Path) -> None:
     assert "ml-dash import" not in invoke("show", "nothing", "--root", theirs)[2]
 
 
+@pytest.mark.slow
 def test_what_was_imported_goes_to_a_server_whole(server: EmbeddedServer, tmp_path: Path) -> None:
     """As what was logged here does; a second import and a second sync add what is new, and that alone."""
     theirs, root = tree(tmp_path), tmp_path / "ours"

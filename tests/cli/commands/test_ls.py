@@ -223,6 +223,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         yield place
 
 
+@pytest.mark.slow
 def test_columns_are_called_what_a_filter_calls_them(place: Place) -> None:
     title, *lines = place.out(
         "--columns", "params.lr,val/acc,max(val/acc)", "-c", "best(val/acc)", "-c", "tags"
@@ -242,6 +243,7 @@ def test_columns_are_called_what_a_filter_calls_them(place: Place) -> None:
     assert (refused.code, "did you mean" in refused.err, "lr" in refused.err) == (2, True, True)
 
 
+@pytest.mark.sample(2)
 def test_a_filter_says_which_and_any_name_sorts(place: Place) -> None:
     assert place.names("--filter", "alice/**") == ["alice/sweep/a", "alice/sweep/b"]
     assert place.names("--filter", "params.lr>0.15 max(val/acc)>3") == ["alice/sweep/b", "bob/other/c"]

@@ -75,6 +75,7 @@ def test_a_rule_is_made_listed_tested_and_removed(server: EmbeddedServer, hook: 
     assert (gone.code, "does not exist" in gone.err) == (1, True)
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize(
     ("words", "when"),
     [

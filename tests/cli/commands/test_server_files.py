@@ -82,6 +82,7 @@ def test_files_are_downloaded_from_a_server(server: EmbeddedServer, saved: Path,
     assert (out / "models" / "best.pt").read_bytes() == b"old"
 
 
+@pytest.mark.slow
 def test_what_is_not_on_this_disk_comes_from_the_server(
     server: EmbeddedServer, saved: Path, tmp_path: Path
 ) -> None:
@@ -128,6 +129,7 @@ def test_an_experiment_or_a_server_that_there_is_not_is_named(server: EmbeddedSe
     assert "refuses the connection" in away.err
 
 
+@pytest.mark.slow
 def test_an_upload_is_sent_where_the_experiments_runs_are(
     server: EmbeddedServer, saved: Path, tmp_path: Path
 ) -> None:
@@ -142,6 +144,7 @@ def test_an_upload_is_sent_where_the_experiments_runs_are(
     assert Experiment(PREFIX, dash_url=server.url, dash_root=None).view.run().status == "COMPLETED"
 
 
+@pytest.mark.slow
 def test_an_upload_that_cannot_be_sent_stays_for_sync(
     server: EmbeddedServer, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +166,7 @@ def test_an_upload_that_cannot_be_sent_stays_for_sync(
     assert below(tmp_path / "out") == {"more.bin": b"more"}
 
 
+@pytest.mark.slow
 def test_an_upload_to_a_server_leaves_nothing_on_this_disk(
     server: EmbeddedServer, saved: Path, tmp_path: Path
 ) -> None:
@@ -232,6 +236,7 @@ def _has_begun(directory: Path) -> bool:
     return any(path.stat().st_size for path in directory.glob(".big.bin.*.part"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no signals like these")
 def test_ctrl_c_ends_a_download_and_leaves_nothing(tmp_path: Path) -> None:
     """Not even the temporary file, and no word but the exit code."""

@@ -70,6 +70,7 @@ def test_a_run_begins_beside_what_strangers_left(root: Path) -> None:
     assert "ML_DASH_FRAME_BYTES" in str(told[0].message)
 
 
+@pytest.mark.slow
 def test_sync_stops_at_a_long_frame_and_sends_all_others(server: EmbeddedServer) -> None:
     """It is whole, and another setting, or version, may send it: so no empty one goes in its place."""
     log_offline(server.url, "alice/p/exp")

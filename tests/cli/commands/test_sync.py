@@ -44,6 +44,7 @@ def test_what_was_logged_offline_arrives_once(server: EmbeddedServer) -> None:
 __all__ = ["server"]  # the fixture
 
 
+@pytest.mark.sample(20)
 @pytest.mark.parametrize("local", [False, True], ids=["outbox and journal", "local mode"])
 def test_what_a_killed_run_had_not_written_yet_is_sent_at_once(
     server: EmbeddedServer, *, local: bool
@@ -68,6 +69,7 @@ def test_what_a_killed_run_had_not_written_yet_is_sent_at_once(
     assert (told.code, steps_at(server, "alice/p/killed")) == (0, list(range(ROWS))), told.err
 
 
+@pytest.mark.slow
 def test_rows_are_counted_in_one_way_everywhere_and_so_are_events(
     server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -220,6 +222,7 @@ def test_a_journal_may_go_to_another_server_than_it_was_meant_for(
         assert steps_at(other, "alice/p/exp") == list(range(ROWS))
 
 
+@pytest.mark.slow
 def test_a_run_is_synced_while_it_goes_on(server: EmbeddedServer) -> None:
     """Its own uploader and `sync` may send the same frames: the server stores them once."""
     server.start()
@@ -232,6 +235,7 @@ def test_a_run_is_synced_while_it_goes_on(server: EmbeddedServer) -> None:
     assert steps_at(server, "alice/p/live") == list(range(ROWS))
 
 
+@pytest.mark.slow
 def test_an_experiment_that_was_deleted_comes_back_on_demand(server: EmbeddedServer) -> None:
     """Without --recreate it stays deleted, which is said with the remedy."""
     log_offline(server.url, "alice/p/exp")
@@ -343,6 +347,7 @@ def test_rows_go_only_where_their_own_run_was_meant_to(
         assert sorted(steps_at(server, "alice/p/exp")) == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_rows_arrive_in_the_order_of_the_runs(server: EmbeddedServer) -> None:
     """Though each run has more than is sent at once: a server numbers rows as they come."""
     server.start()
@@ -404,6 +409,7 @@ def test_nothing_is_told_to_be_sent_that_was_not(
     assert "valid" in refused.err
 
 
+@pytest.mark.slow
 def test_a_path_in_the_url_that_is_wrong_is_told_from_a_right_that_is_missing(server: EmbeddedServer) -> None:
     """No login would help."""
     log_offline(None, "alice/p/exp")
@@ -453,6 +459,7 @@ def test_what_was_sent_before_a_directory_was_moved_stays(
     assert "restored" not in caplog.text
 
 
+@pytest.mark.slow
 def test_an_experiment_is_sent_under_the_name_that_is_asked_for(server: EmbeddedServer) -> None:
     log_offline(server.url, "alice/p/lr01")
     os.rename(".dash/alice/p/lr01", "elsewhere")
@@ -471,7 +478,7 @@ def test_an_experiment_is_sent_under_the_name_that_is_asked_for(server: Embedded
     assert "2 are meant" in refused.err
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(20)
 @pytest.mark.parametrize(
     "damage",
     [lambda raw: b"\0" * len(raw), lambda raw: raw[: len(raw) // 2] + b"\0" * 99, lambda raw: raw[:-7]],

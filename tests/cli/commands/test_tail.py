@@ -211,6 +211,7 @@ def test_following_shows_each_row_once_and_ends_with_the_run(live: Live, tail: C
     assert len(following.lines) == 5
 
 
+@pytest.mark.slow
 def test_following_waits_for_a_metric_that_is_not_there_yet(live: Live, tail: Callable[..., Tail]) -> None:
     """It may come any time; of the others nothing is shown."""
     following = tail("--metric", "train")
@@ -249,6 +250,7 @@ def test_following_goes_on_after_the_end_if_it_is_to(
     assert following.finish() == (0, "")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there, an interrupt goes to the whole console")
 def test_an_interrupt_ends_it_without_a_word(live: Live, tail: Callable[..., Tail]) -> None:
     """That is how one leaves."""

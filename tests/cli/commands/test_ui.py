@@ -72,6 +72,7 @@ def ui_with_browser(
             process.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="nobody else sees a command line there")
 def test_the_browsers_command_line_has_no_token_and_its_file_is_the_users_own(
     root: str, tmp_path: Path
@@ -89,7 +90,7 @@ def test_the_browsers_command_line_has_no_token_and_its_file_is_the_users_own(
         assert not directory.exists()
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="nobody else sees a command line there")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_browsers_file_is_gone_when_the_command_ends(
@@ -213,6 +214,7 @@ def test_it_is_reached_through_any_port_of_a_tunnel(root: str) -> None:
         )
 
 
+@pytest.mark.slow
 def test_nothing_but_the_core_is_needed(root: str) -> None:
     """The server's extra is for the server: its packages may be absent."""
     script = (

@@ -107,6 +107,7 @@ def test_an_alert_needs_an_open_run(root: str) -> None:
         assert exp.alert("slow") is True, "what was refused has not taken the title's time"
 
 
+@pytest.mark.slow
 def test_a_kill_loses_no_alert_and_the_server_gets_each_once(tmp_path: Path, server: EmbeddedServer) -> None:
     """A process that is killed right behind the call; two syncs."""
     environment = {"ML_DASH_TOKEN": server.admin_token, "ML_DASH_CONFIG_DIR": str(tmp_path / "config")}

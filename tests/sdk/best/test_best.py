@@ -84,6 +84,7 @@ def test_what_is_defined_counts_in_summaries_lists_and_for_whoever_opens_it(plac
     assert listed.summary == expected
 
 
+@pytest.mark.sample(2)
 def test_what_is_defined_later_wins_in_another_run_too(place: TestPlace) -> None:
     with place.experiment(PREFIX) as exp:
         exp.metrics.define("val/acc", best="max")

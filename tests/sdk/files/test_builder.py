@@ -301,6 +301,7 @@ def test_json_text_bytes_and_pickles_are_saved(exp: Experiment) -> None:
     assert pickle.loads(exp.files.read_bytes("data/data.pkl")) == {"results": [1, 2, 3]}
 
 
+@pytest.mark.slow
 def test_figures_pictures_videos_and_models_are_read_back_as_they_were_saved(exp: Experiment) -> None:
     """Whatever made the content, it is checked by its hash on its way back."""
     import matplotlib as mpl

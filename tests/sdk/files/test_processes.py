@@ -12,6 +12,7 @@ from ml_dash import Experiment
 from tests.support.scripts import python
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
 def test_a_forked_child_and_its_parent_both_save_files(tmp_path: Path) -> None:
     """Each file is listed once, with the content that its own process gave it."""
@@ -67,6 +68,7 @@ def test_threads_that_save_equal_and_other_contents_at_once_lose_none(tmp_path: 
         assert text in {own, f"the same {row['filename'].removesuffix('.txt')}"}
 
 
+@pytest.mark.slow
 def test_the_auto_started_experiment_saves_files(tmp_path: Path) -> None:
     """The reference's example."""
     printed = python(

@@ -72,6 +72,7 @@ async def test_what_may_be_a_secret_is_not_shown(client: Client, admin: str) -> 
     assert "mld_secret" not in message
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("path", ["blocks", "metrics/series", "tracks/entries"])
 async def test_existence_comes_before_arguments(client: Client, admin: str, path: str) -> None:
     assert (await ask(client, admin, "GET", f"{API}/experiments/nope/{path}"))[0] == 404

@@ -129,6 +129,7 @@ def test_who_may_not_write_makes_and_sees_no_rules(place: Place) -> None:
         assert place.client.ask("DELETE", f"/rules/{id_}").status == 404
 
 
+@pytest.mark.sample(2)
 def test_an_owner_has_so_many_rules_at_most(place: Place) -> None:
     for _ in range(RULES_MAX):
         place.rule("failed")

@@ -182,6 +182,7 @@ def test_alerts_of_a_level_or_above_are_told(place: Place, hook: Receiver) -> No
     assert texts(hook)[1:] == ["error: again"]
 
 
+@pytest.mark.slow
 def test_a_storm_is_one_message_a_minute_with_a_count(place: Place, hook: Receiver) -> None:
     """10,000 alerts, in one request and in many, of several runs."""
     rule = place.rule("alert")
@@ -206,6 +207,7 @@ def test_a_storm_is_one_message_a_minute_with_a_count(place: Place, hook: Receiv
     assert place.told(rule)["fired"] == 10_001
 
 
+@pytest.mark.slow
 def test_many_runs_that_fail_at_once_are_one_message(place: Place, hook: Receiver) -> None:
     place.rule("failed")
     for number in range(30):

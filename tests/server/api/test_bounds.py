@@ -231,7 +231,7 @@ def walked(
     return found, sizes
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("accept", [MSGPACK, "application/json"])
 @pytest.mark.parametrize("name", WALKS)
 def test_every_list_comes_in_pages_that_are_bounded_by_bytes(
@@ -277,6 +277,7 @@ def test_every_route_that_lists_is_walked_here_or_bounded_by_what_is_asked(
     assert lists - walked_here == BOUNDED_OTHERWISE
 
 
+@pytest.mark.slow
 def test_an_item_that_is_larger_than_a_page_comes_alone(bounded: EmbeddedServer) -> None:
     client = Client(bounded.url, TOKEN)
     id_ = client.create("large/p/run", metadata={"huge": HUGE})

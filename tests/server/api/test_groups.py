@@ -40,6 +40,7 @@ def groups(client: Client, owner: str, **asked: Any) -> list[dict[str, Any]]:
     return list(answer["data"])
 
 
+@pytest.mark.sample(2)
 def test_groups_are_told_apart_by_parameters_and_what_all_have(client: Client, owner: str) -> None:
     ids = sweep(client, owner)
     found = groups(client, owner, by="params.lr", columns="train/acc")

@@ -435,6 +435,7 @@ def test_frames_are_not_refused_for_a_clock_that_says_nonsense(
     assert client.get(f"/experiments/{experiment}")["stale"] is False
 
 
+@pytest.mark.slow
 def test_a_run_that_is_alive_counts_more_than_a_newer_one_that_ended(tmp_path: Path) -> None:
     clock = HandClock(NOON)
     with EmbeddedServer(data=tmp_path, clock=clock, admin_token=TOKEN) as server:

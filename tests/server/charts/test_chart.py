@@ -309,6 +309,7 @@ def test_a_long_range_over_a_clock_is_drawn_of_summaries() -> None:
     assert (drawn["points"], totals(drawn)["min"], totals(drawn)["max"]) == (10_000, 10_000, 19_999)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("most_rows", [1 << 21, 20 * 8192])
 def test_of_a_rank_that_logs_in_turn_with_others_no_row_of_theirs_is_drawn(most_rows: int) -> None:
     """Each bucket has rows of both; where these are more than may be read, some are, from end to end."""

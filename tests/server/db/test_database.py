@@ -97,6 +97,7 @@ def test_a_database_out_of_reach_is_named_without_its_password(tmp_path: Path) -
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_servers_that_start_at_once_migrate_once(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path

@@ -166,6 +166,7 @@ def test_logs_and_runs_are_merged_and_parameters_are_not(idle: EmbeddedServer, c
     assert [row["message"] for row in page["data"]] == ["m19", "m20"]
 
 
+@pytest.mark.sample(2)
 def test_a_crash_between_object_and_transaction_leaves_all_rows_and_an_object_that_is_removed(
     idle: EmbeddedServer, client: Client
 ) -> None:

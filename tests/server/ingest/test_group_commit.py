@@ -146,6 +146,7 @@ def test_a_large_request_goes_to_the_blob_store_and_reads_the_same(
         assert all(row.data is None and row.object is not None for row in found)
 
 
+@pytest.mark.slow
 def test_many_tiny_frames_in_one_request_become_few_blocks(
     server: EmbeddedServer, client: Client, experiment: str
 ) -> None:

@@ -266,6 +266,7 @@ def outcomes(store: Store, name: str, stories: Sequence[Sequence[tuple[str, byte
         ]
 
 
+@pytest.mark.slow
 def test_first_runs_are_what_questions_would_have_found(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,7 +100,7 @@ def test_a_summary_is_merged_as_rows_come_and_no_row_is_read(
     )
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("order", list(itertools.permutations(WRITERS)), ids=str)
 @pytest.mark.parametrize("in_turns", [True, False])
 def test_rows_that_a_later_attempt_supersedes_do_not_count(

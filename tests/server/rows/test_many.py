@@ -53,6 +53,7 @@ def experiments(client: Client, owner: str, count: int) -> list[str]:
     return found
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("room", [16 << 20, 3000])
 def test_views_of_many_tell_what_each_of_them_tells(
     server: EmbeddedServer, client: Client, owner: str, room: int, monkeypatch: pytest.MonkeyPatch

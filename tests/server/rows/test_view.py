@@ -165,7 +165,7 @@ def answers(view: JournalView | StoreView) -> dict[str, str]:
     return {question: text(answer) for question, answer in found.items()}
 
 
-@pytest.mark.sample(4)
+@pytest.mark.slow
 @pytest.mark.parametrize("object_bytes", [1 << 30, 1], ids=["in rows", "in objects"])
 @settings(max_examples=many(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(written=writers, per_request=st.integers(1, 6))
