@@ -3,6 +3,7 @@
 import typing
 
 from ml_dash.errors import (
+    ChangedMeanwhileError,
     ContentError,
     ExperimentExistsError,
     ExperimentMissingError,
@@ -45,6 +46,7 @@ from ml_dash.version import __version__ as __version__
 
 __all__ = [
     "Audio",
+    "ChangedMeanwhileError",
     "ContentError",
     "Experiment",
     "ExperimentExistsError",

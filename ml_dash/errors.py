@@ -13,6 +13,7 @@ Each is also a subclass of the builtin that a caller would catch::
     ├── ExperimentMissingError(LookupError)   no experiment of this name, where one is opened for reading
     ├── ExperimentExistsError(LookupError)    an experiment of this name, where another one was to go
     ├── ExperimentRunningError(RuntimeError)  a run goes on of what was to be moved or deleted
+    ├── ChangedMeanwhileError(RuntimeError)   a text that somebody else has changed since it was read
     ├── StopError(RuntimeError)               no run to be asked to stop, or it has seen the request already
     ├── NotStartedError(RuntimeError)         a write before `run.start()` or after the end
     ├── ResumeError(RuntimeError)             there is, or is not, an experiment, and `resume=` wants the contrary
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 __all__ = [
+    "ChangedMeanwhileError",
     "ContentError",
     "ExperimentExistsError",
     "ExperimentMissingError",
@@ -176,6 +178,10 @@ class ExperimentExistsError(MLDashError, LookupError):
 
 class ExperimentRunningError(MLDashError, RuntimeError):
     """An experiment was not deleted or moved: a run of it goes on."""
+
+
+class ChangedMeanwhileError(MLDashError, RuntimeError):
+    """A note or a readme was not replaced: somebody else has changed it since it was read."""
 
 
 class StopError(MLDashError, RuntimeError):

@@ -412,10 +412,28 @@ class NewTags(Request):
     add: Tags = ()
 
 
+_Before: TypeAlias = Annotated[
+    str,
+    Meta(
+        max_length=README_MAX,
+        description="What it was when somebody began to change it, empty for nothing: where it is something else by "
+        "now, the answer is 412. Without it, whatever there is is replaced.",
+    ),
+]
+
+
 class NewNote(Request):
     """A note; an empty text takes it away."""
 
     note: Annotated[str, Meta(max_length=README_MAX, description="In Markdown.")]
+    before: _Before | None = None
+
+
+class NewReadme(Request):
+    """A readme; an empty text takes it away."""
+
+    readme: Annotated[str, Meta(max_length=README_MAX, description="In Markdown.")]
+    before: _Before | None = None
 
 
 class NewStop(Request):
@@ -432,7 +450,7 @@ class Change(Answer):
 
     number: Annotated[int, Meta(ge=1)]
     at: Time
-    action: Literal["delete", "restore", "move", "tag", "note", "stop"]
+    action: Literal["delete", "restore", "move", "tag", "note", "readme", "stop"]
     who: Annotated[str, Meta(description="What the token was called that was used.")]
     token_id: str
     details: dict[str, Anything]
@@ -1269,23 +1287,24 @@ class Destination(SecretRequest):
     ) = None
 
 
-class NewRule(SecretRequest):
-    """A rule to make."""
+# shown in no error: it has secrets
+_To: TypeAlias = Annotated[
+    Destination,
+    Meta(
+        extra={
+            "secret": True,
+            "remedy": 'give {"kind": "webhook" | "slack", "url": "https://…"} or {"kind": "mail", "address": '
+            '"me@example.org"}; a secret has 8 to 200 characters, and is for webhooks',
+        }
+    ),
+]
 
-    owner: Name
+
+class RuleTerms(SecretRequest, kw_only=True):
+    """What a rule waits for."""
+
     name: Annotated[str, Meta(min_length=1, max_length=200)]
     when: When
-    # shown in no error: it has secrets
-    to: Annotated[
-        Destination,
-        Meta(
-            extra={
-                "secret": True,
-                "remedy": 'give {"kind": "webhook" | "slack", "url": "https://…"} or {"kind": "mail", "address": '
-                '"me@example.org"}; a secret has 8 to 200 characters, and is for webhooks',
-            }
-        ),
-    ]
     filter: Annotated[str, Meta(max_length=TEXT_MAX, description="Which of the owner's experiments.")] = ""
     metric: (
         Annotated[
@@ -1315,6 +1334,19 @@ class NewRule(SecretRequest):
     ) = None
 
 
+class NewRule(RuleTerms, kw_only=True):
+    """A rule to make."""
+
+    owner: Name
+    to: _To
+
+
+class ChangedRule(RuleTerms, kw_only=True):
+    """What a rule is to be from now on, all of it; without `to`, whom it tells stays."""
+
+    to: _To | None = None
+
+
 class ShownDestination(Answer):
     """Whom a rule tells, without its secrets."""
 
@@ -1339,7 +1371,14 @@ class Rule(Answer):
     to: ShownDestination
     created_at: Time
     who: Annotated[str, Meta(description="What the token is called that it was made with.")]
-    fired: Annotated[int, Meta(ge=0, description="How often, in the last month.")]
+    version: Annotated[int, Meta(ge=1, description="How often it was made and changed.")]
+    changed_at: Time | None
+    changed_by: Annotated[
+        str | None, Meta(description="What the token is called that it was changed with last.")
+    ]
+    fired: Annotated[
+        int, Meta(ge=0, description="How often, in the last month, since it waits for what it waits for.")
+    ]
     last_fired_at: Annotated[Time | None, Meta(description="When a message was made last.")]
     last_delivered_at: Annotated[Time | None, Meta(description="When a message was taken last.")]
     problem: Annotated[

@@ -5,6 +5,7 @@ import { type JSX, render } from "preact";
 
 import { DiffPage } from "./pages/diff/DiffPage";
 import { ExperimentPage } from "./pages/experiment/ExperimentPage";
+import { RulesPage } from "./pages/rules/RulesPage";
 import { SignInPage } from "./pages/SignInPage";
 import { TrashPage } from "./pages/TrashPage";
 import { formerly } from "./pages/workspace/former";
@@ -12,6 +13,7 @@ import { WorkspaceHead } from "./pages/workspace/Head";
 import { KEYS, Workspace } from "./pages/workspace/Workspace";
 import { signedOut } from "./state/connection";
 import { watchPages } from "./state/fresh";
+import { watchPrinting } from "./state/printing";
 import { loadSession, session } from "./state/session";
 import { folderOf, navigate, place, prefixOf, query } from "./state/url";
 import { Empty, Link } from "./ui/basic";
@@ -44,6 +46,7 @@ function Page(): JSX.Element {
   if (folderOf(path) !== null) return <Workspace />;
   if (path === "/diff") return <DiffPage />;
   if (path === "/trash") return <TrashPage />;
+  if (path === "/rules") return <RulesPage />;
   const prefix = prefixOf(path);
   if (prefix) return <ExperimentPage key={prefix} prefix={prefix} />;
   return (
@@ -76,5 +79,6 @@ effect(() => {
 });
 
 watchPages();
+watchPrinting();
 void begin();
 render(<App />, document.getElementById("app")!);

@@ -51,6 +51,7 @@ _COMMANDS = {
     "mv": _Entry("mv", "Give experiments other names."),
     "tag": _Entry("saying", "Change the tags of experiments, or print them."),
     "note": _Entry("saying", "Print the note on an experiment, or write one."),
+    "readme": _Entry("saying", "Print the readme of an experiment, or change it."),
     "stop": _Entry("stop", "Ask runs to stop."),
     "diff": _Entry("comparing", "Show in what two experiments differ."),
     "best": _Entry("comparing", "Print the best value of a metric, and its step."),

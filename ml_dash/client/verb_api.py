@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -12,9 +12,11 @@ from ml_dash.client.paging import Pages
 from ml_dash.client.transport import ServerError
 from ml_dash.errors import (
     NEWER,
+    ChangedMeanwhileError,
     ExperimentExistsError,
     ExperimentMissingError,
     ExperimentRunningError,
+    MLDashError,
     RemoteError,
     StopError,
 )
@@ -25,6 +27,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ml_dash.client.api import Client
+
+
+Text: TypeAlias = Literal["note", "readme"]
+_MEANINGS: dict[str, type[MLDashError]] = {
+    ErrorCode.EXISTS: ExperimentExistsError,
+    ErrorCode.CHANGED: ChangedMeanwhileError,
+    ErrorCode.NOT_STOPPED: StopError,
+    ErrorCode.RUNNING: ExperimentRunningError,
+}
 
 
 class StopAsked(msgspec.Struct, rename="camel"):
@@ -112,10 +123,12 @@ class VerbApi:
             given["only"] = list(only)
         return self._changed(await self._asked(prefix, self._client.post(path, given)))
 
-    async def note(self, prefix: str, text: str) -> Changed:
-        """Replace the note on an experiment."""
-        path = experiment_path((await self._record(prefix))["id"], "note")
-        answer = self._client.put_value(path, to_msgpack({"note": text}), MSGPACK)
+    async def write(self, prefix: str, what: Text, text: str, before: str | None) -> Changed:
+        """Replace the note on an experiment, or its readme; with `before` only where it is still that."""
+        path = experiment_path((await self._record(prefix))["id"], what)
+        # a server of an older version knows no `before`
+        given = {what: text} if before is None else {what: text, "before": before}
+        answer = self._client.put_value(path, to_msgpack(given), MSGPACK)
         return self._changed(await self._asked(prefix, answer))
 
     async def stop(self, prefix: str, reason: str | None, *, cancel: bool = False) -> Changed:
@@ -124,13 +137,13 @@ class VerbApi:
         given = {"cancel": True} if cancel else {"reason": reason}
         return self._changed(await self._asked(prefix, self._client.post(path, given)))
 
-    async def read_note(self, prefix: str) -> str | None:
-        """Return the note on an experiment."""
+    async def read(self, prefix: str, what: Text) -> str | None:
+        """Return the note on an experiment, or its readme."""
         record = await self._client.record(prefix)
         if record is None:
             raise self._missing(prefix)
-        note = record.get("note")
-        return note if isinstance(note, str) else None
+        text = record.get(what)
+        return text if isinstance(text, str) else None
 
     async def trash(self) -> list[Binned]:
         """Return what is in the trash, what was deleted last first."""
@@ -167,13 +180,10 @@ class VerbApi:
         )
 
     def _meaning(self, error: ServerError, prefix: str) -> Exception:
-        match error.code or error.status:
-            case ErrorCode.EXISTS:
-                return ExperimentExistsError(error.message)
-            case ErrorCode.NOT_STOPPED:
-                return StopError(error.message)
-            case ErrorCode.RUNNING:
-                return ExperimentRunningError(error.message)
+        kind = _MEANINGS.get(error.code or "")
+        if kind is not None:
+            return kind(error.message)
+        match error.code:
             case ErrorCode.NOT_FOUND | ErrorCode.GONE if prefix and "removed for good" not in error.message:
                 return self._missing(prefix)
         if error.code == ErrorCode.NO_ROUTE or error.status == 405:

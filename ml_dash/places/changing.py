@@ -72,11 +72,12 @@ class NewTags(NamedTuple):
         return found
 
 
-def checked_note(text: str) -> str:
-    """Return a note that is not too long; raise `InvalidArgumentError`."""
+def checked_text(what: str, text: str) -> str:
+    """Return a note or a readme that is not too long; raise `InvalidArgumentError`."""
     if len(text) > README_MAX:
         raise InvalidArgumentError(
-            f"a note of {len(text):,} characters is too long: it may have {README_MAX:,}; keep what is large as a file"
+            f"a {what} of {len(text):,} characters is too long: it may have {README_MAX:,}; keep what is large as "
+            "a file"
         )
     return text
 
@@ -98,6 +99,7 @@ class Changes(Protocol):
     - ExperimentMissingError: there is none of that name.
     - ExperimentExistsError: there is one where another one was to go.
     - ExperimentRunningError: a run goes on, and stands in the way.
+    - ChangedMeanwhileError: a text is not what it was before, see `note`.
     - StopError: no run goes on that could be asked to stop, or it has seen that it is.
     - InvalidArgumentError, InvalidPrefixError: a value cannot be taken.
     - JournalWriteError: the root cannot be written.
@@ -117,11 +119,20 @@ class Changes(Protocol):
     def tag(self, prefix: str, news: NewTags) -> list[str]:
         """Change its tags, and return them."""
 
-    def note(self, prefix: str, text: str) -> None:
-        """Replace the note on it; an empty text takes it away."""
+    def note(self, prefix: str, text: str, before: str | None = None) -> None:
+        """Replace the note on it; an empty text takes it away.
+
+        With `before`, only where it is still that: else two who change it at once would undo each other's work.
+        """
 
     def read_note(self, prefix: str) -> str | None:
         """Return the note on it."""
+
+    def readme(self, prefix: str, text: str, before: str | None = None) -> None:
+        """Replace its readme, as `note` does; a run that says another one later has it replaced again."""
+
+    def read_readme(self, prefix: str) -> str | None:
+        """Return its readme."""
 
     def stop(self, prefix: str, reason: str | None = None) -> Stop:
         """Ask its newest attempt to stop; return the request, which may be there already, as somebody made it first."""

@@ -1,10 +1,10 @@
 """A local root, changed as `Changes` says.
 
-Tags and notes are rows of the journal, as what a run itself says of its experiment, by a writer of their own: so they
-may be changed while a run goes on, by several at once, and the newest wins. Names are places: who moves or deletes
-moves a directory, under which nobody may be writing. Whether a name is free is asked before, so who changes names has
-the root to itself meanwhile, as far as that machine goes: else two could move to one place, or take one entry out of
-the trash.
+Tags, notes and readmes are rows of the journal, as what a run itself says of its experiment, by a writer of their own:
+so they may be changed while a run goes on, by several at once, and the newest wins. Names are places: who moves or
+deletes moves a directory, under which nobody may be writing. Whether a name is free is asked before, so who changes
+names has the root to itself meanwhile, as far as that machine goes: else two could move to one place, or take one entry
+out of the trash.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash.clock import SYSTEM_CLOCK, RisingClock
 from ml_dash.errors import (
+    ChangedMeanwhileError,
     ExperimentExistsError,
     ExperimentMissingError,
     ExperimentRunningError,
@@ -32,7 +33,7 @@ from ml_dash.journal.foreign_disk import ForeignDisk
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.latest import latest_ns, new_writer_id
 from ml_dash.journal.writer import JournalWriter
-from ml_dash.places.changing import Deleted, Stop, checked_note, checked_reason
+from ml_dash.places.changing import Deleted, Stop, checked_reason, checked_text
 from ml_dash.query.runs import fold_runs, writer_runs
 from ml_dash.series import Kind, Series
 from ml_dash.settings import Settings
@@ -40,7 +41,7 @@ from ml_dash.status import RunStatus
 from ml_dash.storage.marks import mark_changed
 from ml_dash.storage.recovery import catch_up
 from ml_dash.storage.relocating import JOURNAL, prune, relocate
-from ml_dash.storage.side_file import NOTE, SIDE_FILE, is_sound, json_bytes, read_side_file
+from ml_dash.storage.side_file import NOTE, README, SIDE_FILE, is_sound, json_bytes, read_side_file
 from ml_dash.storage.standing import is_experiment
 from ml_dash.storage.stopping import STOP_FILE, StopRequest, read_stop, write_stop
 from ml_dash.storage.trash import Trash
@@ -128,18 +129,21 @@ class LocalChanges:
                 self._say(directory, {"tags": tags})
         return tags
 
-    def note(self, prefix: str, text: str) -> None:
+    def note(self, prefix: str, text: str, before: str | None = None) -> None:
         """See `Changes.note`."""
-        identity, directory = self._found(prefix)
-        checked_note(text)
-        with self._alone(identity, directory):
-            if (self._said(directory).get(NOTE) or "") != text:
-                self._say(directory, {NOTE: text})
+        self._write(prefix, NOTE, text, before)
 
     def read_note(self, prefix: str) -> str | None:
         """See `Changes.read_note`."""
-        _, directory = self._found(prefix)
-        return self._said(directory).get(NOTE) or None
+        return self._read(prefix, NOTE)
+
+    def readme(self, prefix: str, text: str, before: str | None = None) -> None:
+        """See `Changes.readme`."""
+        self._write(prefix, README, text, before)
+
+    def read_readme(self, prefix: str) -> str | None:
+        """See `Changes.read_readme`."""
+        return self._read(prefix, README)
 
     def stop(self, prefix: str, reason: str | None = None) -> Stop:
         """See `Changes.stop`."""
@@ -222,6 +226,23 @@ class LocalChanges:
             # it may have been put together with what its runs have written since
             mark_changed(directory)
         return target.prefix
+
+    def _read(self, prefix: str, what: str) -> str | None:
+        _, directory = self._found(prefix)
+        return self._said(directory).get(what) or None
+
+    def _write(self, prefix: str, what: str, text: str, before: str | None) -> None:
+        identity, directory = self._found(prefix)
+        checked_text(what, text)
+        with self._alone(identity, directory):
+            now = self._said(directory).get(what) or ""
+            if now == text:
+                return
+            if before is not None and before != now:
+                raise ChangedMeanwhileError(
+                    f"the {what} of {identity.prefix!r} was changed meanwhile: read it again, and put both together"
+                )
+            self._say(directory, {what: text})
 
     @contextlib.contextmanager
     def _naming(self) -> Iterator[None]:

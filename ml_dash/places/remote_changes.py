@@ -9,7 +9,7 @@ from ml_dash.client.verb_api import VerbApi
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import ExperimentMissingError, StopError
 from ml_dash.identity import current_user, parse_prefix
-from ml_dash.places.changing import Deleted, Stop, checked_note, checked_reason
+from ml_dash.places.changing import Deleted, Stop, checked_reason, checked_text
 
 if TYPE_CHECKING:
     from ml_dash.client.api import Client
@@ -48,13 +48,21 @@ class RemoteChanges:
         news.applied(())  # what no server takes is told before one is asked
         return self._call(self._api.tag(_full(prefix), news.add, news.remove, news.only)).tags
 
-    def note(self, prefix: str, text: str) -> None:
+    def note(self, prefix: str, text: str, before: str | None = None) -> None:
         """See `Changes.note`."""
-        self._call(self._api.note(_full(prefix), checked_note(text)))
+        self._call(self._api.write(_full(prefix), "note", checked_text("note", text), before))
 
     def read_note(self, prefix: str) -> str | None:
         """See `Changes.read_note`."""
-        return self._call(self._api.read_note(_full(prefix)))
+        return self._call(self._api.read(_full(prefix), "note"))
+
+    def readme(self, prefix: str, text: str, before: str | None = None) -> None:
+        """See `Changes.readme`."""
+        self._call(self._api.write(_full(prefix), "readme", checked_text("readme", text), before))
+
+    def read_readme(self, prefix: str) -> str | None:
+        """See `Changes.read_readme`."""
+        return self._call(self._api.read(_full(prefix), "readme"))
 
     def stop(self, prefix: str, reason: str | None = None) -> Stop:
         """See `Changes.stop`."""

@@ -30,14 +30,50 @@ def pattern_matcher(pattern: str) -> Callable[[str], bool]:
         >>> pattern_matcher("models/**/*.pt")("models/a/b/best.pt")
         True
     """
+    wanted = _wanted(pattern)
+    return lambda name: _fits(wanted, name.split("/"))
+
+
+def may_mean_below(pattern: str, folder: str) -> bool:
+    """Tell whether a pattern may mean a name in a folder, or in one of its folders, whichever names there are.
+
+    Example:
+        >>> may_mean_below("alice/*/run-*", "alice/vision"), may_mean_below("alice/*/run-*", "alice/vision/old")
+        (True, False)
+    """
+    wanted = _wanted(pattern)
+    turns = {0}
+    for segment in folder.split("/"):
+        turns = _without_many(wanted, turns)
+        turns = {
+            turn if wanted[turn] is None else turn + 1
+            for turn in turns
+            if turn < len(wanted) and ((regex := wanted[turn]) is None or regex.fullmatch(segment))
+        }
+    # what is left of the pattern must have a name to mean
+    return any(turn < len(wanted) for turn in turns)
+
+
+def _without_many(wanted: Sequence[re.Pattern[str] | None], turns: set[int]) -> set[int]:
+    """Return these places of a pattern, and those behind a ``**`` that stands for nothing."""
+    found = set(turns)
+    for turn in turns:
+        at = turn
+        while at < len(wanted) and wanted[at] is None:
+            at += 1
+            found.add(at)
+    return found
+
+
+def _wanted(pattern: str) -> list[re.Pattern[str] | None]:
+    """Return what each segment of a name must be; None stands for any number of them, none included."""
     text = pattern.lstrip("/")
     if "/" not in pattern and text != "**":
         text = f"**/{text}"
     segments = text.split("/")
     if segments[-1] == "**":
         segments.append("*")  # at the end, at least a filename
-    wanted = [None if segment == "**" else re.compile(_segment(segment), re.DOTALL) for segment in segments]
-    return lambda name: _fits(wanted, name.split("/"))
+    return [None if segment == "**" else re.compile(_segment(segment), re.DOTALL) for segment in segments]
 
 
 def _fits(wanted: Sequence[re.Pattern[str] | None], segments: Sequence[str]) -> bool:

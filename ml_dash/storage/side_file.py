@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SIDE_FILE = "experiment.json"
 PARAMETERS_FILE = "parameters.json"
+README = "readme"
+"""What a run says of itself, in Markdown; an update says it as well."""
 NOTE = "note"
 """What people write of an experiment, in Markdown: said by an update, as tags are, and never sent to a server."""
 _OURS = frozenset({"prefix", "owner", "folder", "updatedAt"})  # in each that we write

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+import ml_dash
 from ml_dash import Experiment
 from ml_dash.server.runner import EmbeddedServer
 from tests.browser.ui import Ui
@@ -105,6 +106,34 @@ def test_what_is_changed_is_kept_and_can_be_taken_back(sweep: EmbeddedServer, wi
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("at_home")
+def test_a_readme_is_edited_with_a_preview_and_two_who_do_lose_nothing(
+    sweep: EmbeddedServer, window: Window
+) -> None:
+    window.expected = ["412"]
+    page, run = window.page, ml_dash.open(RUNS[2], sweep.url)
+    page.goto(f"{sweep.url}/experiments/{RUNS[2]}?tab=overview")
+    readme = page.get_by_role("region", name="Readme")
+    readme.get_by_role("button", name="Write a readme").click()
+    text = page.get_by_label("Readme in Markdown")
+    text.fill("# Mine\n\n<b>no tag</b>")
+    readme.get_by_role("button", name="Preview").click()
+    expect(readme.get_by_role("heading", name="Mine")).to_be_visible()
+    expect(readme).to_contain_text("<b>no tag</b>")
+    assert run.describe("theirs") == "theirs"
+    readme.get_by_role("button", name="Save").click()
+    expect(readme.get_by_role("alert")).to_contain_text("Somebody has changed this readme meanwhile")
+    expect(text).to_have_value("theirs\n\n# Mine\n\n<b>no tag</b>")
+    assert run.describe() == "theirs"
+    readme.get_by_role("button", name="Save").click()
+    expect(readme.get_by_role("button", name="Edit the readme")).to_be_visible()
+    assert run.describe() == "theirs\n\n# Mine\n\n<b>no tag</b>"
+    page.get_by_role("button", name="Undo").click()
+    expect(readme).to_have_text(re.compile(r"Edittheirs\s*$"))
+    assert run.describe() == "theirs"
+
+
+@pytest.mark.slow
 def test_with_a_token_that_only_reads_there_is_nothing_to_change_with(
     sweep: EmbeddedServer, open_window: Callable[..., Window]
 ) -> None:
@@ -115,7 +144,7 @@ def test_with_a_token_that_only_reads_there_is_nothing_to_change_with(
     tree = page.get_by_role("region", name="Parameters")
     expect(tree.get_by_role("row", name="model.depth")).to_contain_text("4")
     assert page.get_by_text("Change", exact=True).count() == 0
-    for name in ("+ tag", "Write a note", "Rename or move…", "Move to trash"):
+    for name in ("+ tag", "Write a note", "Write a readme", "Rename or move…", "Move to trash"):
         assert page.get_by_role("button", name=name).count() == 0
     tree.get_by_role("button", name="model").click()
     expect(tree.get_by_role("row", name="model.depth")).to_have_count(0)
@@ -235,6 +264,11 @@ def test_a_note_is_written_where_the_run_lies(open_window: Callable[..., Window]
         page.get_by_label("Note in Markdown").fill(NOTE)
         page.get_by_role("button", name="Save").click()
         expect(page.get_by_role("region", name="Note").locator("strong")).to_have_text("warmup")
+        page.get_by_role("button", name="Write a readme").click()
+        page.get_by_label("Readme in Markdown").fill("# Here")
+        page.get_by_role("region", name="Readme").get_by_role("button", name="Save").click()
+        expect(page.get_by_role("region", name="Readme").get_by_role("heading", name="Here")).to_be_visible()
     finally:
         assert ui.stop() == 0
-    assert Experiment("alice/p/here", dash_root=str(tmp_path), echo=False).note() == NOTE
+    here = Experiment("alice/p/here", dash_root=str(tmp_path), echo=False)
+    assert (here.note(), here.describe()) == (NOTE, "# Here")

@@ -451,6 +451,7 @@ PAGES = {
     "failure": f"/experiments/{sweep.FOLDER}/run-04?tab=overview",
     "differences": f"/diff?e={sweep.FOLDER}/run-11&e={sweep.FOLDER}/run-04",
     "trash": "/trash",
+    "rules": "/rules?folder=alice",
     "nothing": "/nowhere",
 }
 OPENED = (

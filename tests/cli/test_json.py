@@ -49,6 +49,7 @@ LINES = {
     "mv": "mv RUN alice/p/moved --root ROOT",
     "tag": "tag RUN --add best --root ROOT",
     "note": "note RUN -m good --root ROOT",
+    "readme": "readme RUN -m good --root ROOT",
     "stop": "stop LIVE --root ROOT",
     "diff": "diff RUN OTHER --root ROOT",
     "best": "best RUN val/acc --root ROOT",

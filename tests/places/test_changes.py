@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -21,6 +21,7 @@ from ml_dash.client.api import Client
 from ml_dash.client.http import AiohttpTransport
 from ml_dash.client.transport import Answer, Stream
 from ml_dash.errors import (
+    ChangedMeanwhileError,
     ExperimentExistsError,
     ExperimentMissingError,
     ExperimentRunningError,
@@ -230,6 +231,37 @@ def test_a_note_is_read_back_and_taken_away(place: Place, owner: str) -> None:
     assert place.changes.read_note(prefix) is None
 
 
+def test_a_readme_is_changed_until_a_run_says_another_one(place: Place, owner: str) -> None:
+    prefix = place.made(f"{owner}/p/a", readme="of the run")
+    assert place.changes.read_readme(prefix) == "of the run"
+    place.changes.readme(prefix, "# Mine")
+    assert place.changes.read_readme(prefix) == "# Mine" == ml_dash.open(prefix, place.where).readme
+    with pytest.raises(InvalidArgumentError, match="a readme of"):
+        place.changes.readme(prefix, "x" * (1 << 21))
+    place.made(prefix)
+    assert place.changes.read_readme(prefix) == "# Mine", "a run that says none leaves it"
+    place.made(prefix, readme="of a later run")
+    assert place.changes.read_readme(prefix) == "of a later run"
+    place.changes.readme(prefix, "")
+    assert place.changes.read_readme(prefix) is None
+
+
+@pytest.mark.parametrize("what", ["note", "readme"])
+def test_of_two_who_change_a_text_the_second_is_told(
+    place: Place, owner: str, what: Literal["note", "readme"]
+) -> None:
+    prefix = place.made(f"{owner}/p/a")
+    write, read = getattr(place.changes, what), getattr(place.changes, f"read_{what}")
+    write(prefix, "first", "")
+    with pytest.raises(ChangedMeanwhileError, match=f"the {what}"):
+        write(prefix, "mine", "")
+    assert read(prefix) == "first"
+    write(prefix, "first", "what was there long before")
+    write(prefix, "both", "first")
+    write(prefix, "whatever there was")
+    assert read(prefix) == "whatever there was"
+
+
 def test_a_run_that_goes_on_is_only_deleted_by_force_and_loses_nothing(place: Place, owner: str) -> None:
     exp = place.experiment(f"{owner}/p/a").run.start()
     exp.files("ckpt").save_json({}, to="last.json")
@@ -260,6 +292,8 @@ def test_a_script_does_the_same_with_what_it_has_opened(place: Place, owner: str
     assert exp.tag(only=["d"]) == ["d"] == exp.tags
     assert exp.note() is None
     assert exp.note("hm") == "hm" == exp.note()
+    assert exp.describe() is None
+    assert exp.describe("# It") == "# It" == exp.describe()
     moved = exp.move(f"{owner}/p/b")
     assert (moved.prefix, exp.exists(), moved.tags, moved.note()) == (f"{owner}/p/b", False, ["d"], "hm")
     moved.delete()
@@ -271,9 +305,10 @@ def test_a_script_does_the_same_with_what_it_has_opened(place: Place, owner: str
     assert back.restore(to=f"{owner}/p/c").prefix == f"{owner}/p/c"
     with pytest.raises(ExperimentMissingError):
         exp.delete()
-    for call in (lambda: exp.move(None), lambda: exp.tag(1), lambda: exp.note(1), lambda: exp.restore(1)):  # type: ignore[arg-type]
+    calls: list[Callable[[Any], object]] = [exp.move, exp.tag, exp.note, exp.describe, exp.restore]
+    for call in calls:
         with pytest.raises(InvalidArgumentError):
-            call()
+            call(1)
 
 
 @pytest.mark.parametrize("place", ["server"], indirect=True)
@@ -290,6 +325,7 @@ def test_a_token_that_may_only_read_changes_nothing(server: EmbeddedServer, plac
         lambda: reader.move(prefix, f"{owner}/p/b"),
         lambda: reader.tag(prefix, NewTags(add=["x"])),
         lambda: reader.note(prefix, "x"),
+        lambda: reader.readme(prefix, "x"),
     ]
     for attempt in attempts:
         with pytest.raises(RemoteError, match="'write'"):

@@ -26,6 +26,9 @@ export class ApiError extends Error {
     message: string,
     /** What of a filter is not understood, and where. */
     readonly problems: readonly Misunderstood[] = [],
+    /** Which field, or argument, is not as it should be, and what it should be. */
+    readonly field: string | null = null,
+    readonly remedy: string | null = null,
   ) {
     super(message);
   }
@@ -143,11 +146,19 @@ async function read<T>(from: () => Promise<T>): Promise<T> {
   }
 }
 
+interface ErrorBody {
+  code: string;
+  message: string;
+  problems?: Misunderstood[];
+  field?: string;
+  remedy?: string;
+}
+
 function failed(path: string, status: number, told: () => unknown): ApiError {
   if (status === 401 && path !== "session") signedOut.value = true;
   try {
-    const { error } = told() as { error: { code: string; message: string; problems?: Misunderstood[] } };
-    return new ApiError(status, error.code, error.message, error.problems);
+    const { error } = told() as { error: ErrorBody };
+    return new ApiError(status, error.code, error.message, error.problems, error.field, error.remedy);
   } catch {
     return new ApiError(status, "unknown", `the server answered with status ${status}`);
   }

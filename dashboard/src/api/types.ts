@@ -177,6 +177,46 @@ export interface components {
             sizeBytes: number;
         };
         /**
+         * ChangedRule
+         * @description What a rule is to be from now on, all of it; without `to`, whom it tells stays.
+         */
+        ChangedRule: {
+            name: string;
+            /** @enum {unknown} */
+            when: "above" | "alert" | "below" | "failed" | "nonfinite" | "silent";
+            /**
+             * @description Which of the owner's experiments.
+             * @default
+             */
+            filter?: string;
+            /** @default null */
+            metric?: string | null;
+            /** @default null */
+            bound?: number | null;
+            /** @default null */
+            minutes?: number | null;
+            /** @default null */
+            level?: ("error" | "info" | "warning") | null;
+            /** @default null */
+            rearmMinutes?: number | null;
+            /** @default null */
+            to?: components["schemas"]["Destination"] | null;
+        };
+        /**
+         * Destination
+         * @description Whom a rule tells. Neither the URL nor the secret is shown again.
+         */
+        Destination: {
+            /** @enum {unknown} */
+            kind: "mail" | "slack" | "webhook";
+            /** @default null */
+            url?: string | null;
+            /** @default null */
+            address?: string | null;
+            /** @default null */
+            secret?: string | null;
+        };
+        /**
          * Console
          * @description A page of printed lines.
          */
@@ -678,7 +718,7 @@ export interface components {
             /** @description ISO 8601, UTC, with microseconds and Z. */
             at: string;
             /** @enum {unknown} */
-            action: "delete" | "move" | "note" | "restore" | "stop" | "tag";
+            action: "delete" | "move" | "note" | "readme" | "restore" | "stop" | "tag";
             /** @description What the token was called that was used. */
             who: string;
             tokenId: string;
@@ -924,17 +964,27 @@ export interface components {
         NewNote: {
             /** @description In Markdown. */
             note: string;
+            /** @default null */
+            before?: string | null;
+        };
+        /**
+         * NewReadme
+         * @description A readme; an empty text takes it away.
+         */
+        NewReadme: {
+            /** @description In Markdown. */
+            readme: string;
+            /** @default null */
+            before?: string | null;
         };
         /**
          * NewRule
          * @description A rule to make.
          */
         NewRule: {
-            owner: string;
             name: string;
             /** @enum {unknown} */
             when: "above" | "alert" | "below" | "failed" | "nonfinite" | "silent";
-            to: components["schemas"]["Destination"];
             /**
              * @description Which of the owner's experiments.
              * @default
@@ -950,20 +1000,8 @@ export interface components {
             level?: ("error" | "info" | "warning") | null;
             /** @default null */
             rearmMinutes?: number | null;
-        };
-        /**
-         * Destination
-         * @description Whom a rule tells. Neither the URL nor the secret is shown again.
-         */
-        Destination: {
-            /** @enum {unknown} */
-            kind: "mail" | "slack" | "webhook";
-            /** @default null */
-            url?: string | null;
-            /** @default null */
-            address?: string | null;
-            /** @default null */
-            secret?: string | null;
+            owner: string;
+            to: components["schemas"]["Destination"];
         };
         /**
          * NewSession
@@ -1158,7 +1196,12 @@ export interface components {
             createdAt: string;
             /** @description What the token is called that it was made with. */
             who: string;
-            /** @description How often, in the last month. */
+            /** @description How often it was made and changed. */
+            version: number;
+            changedAt: string | null;
+            /** @description What the token is called that it was changed with last. */
+            changedBy: string | null;
+            /** @description How often, in the last month, since it waits for what it waits for. */
             fired: number;
             /** @description When a message was made last. */
             lastFiredAt: string | null;
@@ -1622,6 +1665,8 @@ export type Attempts = components['schemas']['Attempts'];
 export type Attempt = components['schemas']['Attempt'];
 export type Kind = components['schemas']['Kind'];
 export type BodyPiece = components['schemas']['BodyPiece'];
+export type ChangedRule = components['schemas']['ChangedRule'];
+export type Destination = components['schemas']['Destination'];
 export type Console = components['schemas']['Console'];
 export type ConsoleRow = components['schemas']['ConsoleRow'];
 export type CreatedToken = components['schemas']['CreatedToken'];
@@ -1670,8 +1715,8 @@ export type NewExperiment = components['schemas']['NewExperiment'];
 export type SaidTimes = components['schemas']['SaidTimes'];
 export type NewLimits = components['schemas']['NewLimits'];
 export type NewNote = components['schemas']['NewNote'];
+export type NewReadme = components['schemas']['NewReadme'];
 export type NewRule = components['schemas']['NewRule'];
-export type Destination = components['schemas']['Destination'];
 export type NewSession = components['schemas']['NewSession'];
 export type NewStop = components['schemas']['NewStop'];
 export type NewTags = components['schemas']['NewTags'];

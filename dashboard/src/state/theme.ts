@@ -1,6 +1,8 @@
 /** Dark or light: as the system says, unless somebody has chosen. */
 
-import { effect, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
+
+import { printing } from "./printing";
 
 export type Theme = "light" | "dark";
 
@@ -8,14 +10,17 @@ const KEY = "ml-dash-theme";
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
 function initial(): Theme {
-  const chosen = localStorage.getItem(KEY);
-  return chosen === "light" || chosen === "dark" ? chosen : dark.matches ? "dark" : "light";
+  const kept = localStorage.getItem(KEY);
+  return kept === "light" || kept === "dark" ? kept : dark.matches ? "dark" : "light";
 }
 
-export const theme = signal<Theme>(initial());
+const chosen = signal<Theme>(initial());
+
+/** As it is shown: paper is white. */
+export const theme = computed<Theme>(() => (printing.value ? "light" : chosen.value));
 
 dark.addEventListener("change", () => {
-  if (localStorage.getItem(KEY) === null) theme.value = dark.matches ? "dark" : "light";
+  if (localStorage.getItem(KEY) === null) chosen.value = dark.matches ? "dark" : "light";
 });
 
 effect(() => {
@@ -23,6 +28,6 @@ effect(() => {
 });
 
 export function switchTheme(): void {
-  theme.value = theme.peek() === "dark" ? "light" : "dark";
-  localStorage.setItem(KEY, theme.peek());
+  chosen.value = chosen.peek() === "dark" ? "light" : "dark";
+  localStorage.setItem(KEY, chosen.peek());
 }

@@ -84,6 +84,11 @@ export function folderOf(path: string): string | null {
   return path === "/" ? "" : below("/p/", path);
 }
 
+/** The address of the rules of alerts that concern a folder; the empty one has all. */
+export function rulesPath(folder: string): string {
+  return `/rules${changed("", { folder })}`;
+}
+
 /** The address at which runs are told apart; the first is what the others are held against. */
 export function diffPath(prefixes: readonly string[]): string {
   return `/diff?${new URLSearchParams(prefixes.map((each) => ["e", each]))}`;

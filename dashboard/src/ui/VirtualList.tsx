@@ -3,6 +3,8 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
+import { PRINTED_MAX, printing } from "../state/printing";
+
 const MARGIN = 12;
 /** Browsers give an element no more height than this (Firefox 17.8 million pixels, Chromium 33.5 million). */
 const HEIGHT_MAX = 16_000_000;
@@ -84,9 +86,13 @@ export function VirtualList(props: VirtualListProps): JSX.Element {
     moveTo(view.top + by);
   }
 
-  const first = Math.max(0, Math.floor(view.top / rowHeight) - MARGIN);
-  const last = Math.min(count, Math.ceil((view.top + view.height) / rowHeight) + MARGIN);
-  useEffect(() => props.onRange?.(first, last), [first, last, count]);
+  const isWhole = printing.value;
+  const first = isWhole ? 0 : Math.max(0, Math.floor(view.top / rowHeight) - MARGIN);
+  const last = isWhole ? Math.min(count, PRINTED_MAX) : Math.min(count, Math.ceil((view.top + view.height) / rowHeight) + MARGIN);
+  useEffect(() => {
+    // paper does not wait for what is not there yet
+    if (!isWhole) props.onRange?.(first, last);
+  }, [first, last, count]);
 
   const rows: ComponentChildren[] = [];
   for (let index = first; index < last; index++) rows.push(props.render(index));

@@ -1,4 +1,4 @@
-"""`ml-dash tag` and `ml-dash note`: what people say of experiments."""
+"""`ml-dash tag`, `note` and `readme`: what people say of experiments."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal, NamedTuple
 
 import typer
 
@@ -26,8 +26,9 @@ from ml_dash.cli.place import (
 )
 from ml_dash.cli.roots import DEFAULT_ROOT
 from ml_dash.cli.select import AsJson, Root
-from ml_dash.errors import InvalidArgumentError
-from ml_dash.places.changing import NewTags
+from ml_dash.cli.text import complain
+from ml_dash.errors import ChangedMeanwhileError, InvalidArgumentError
+from ml_dash.places.changing import Changes, NewTags
 from ml_dash.visible import visible
 
 
@@ -68,31 +69,47 @@ def tag(
         each_of(prefixes, lambda prefix: _tagged(prefix, place.changes.tag(prefix, news)), as_json=as_json)
 
 
+_Message = Annotated[
+    str | None,
+    typer.Option(
+        "--message", "-m", metavar="TEXT", help="The text, in Markdown; '' takes it away.", show_default=False
+    ),
+]
+_File = Annotated[
+    str | None,
+    typer.Option(
+        "--file", "-F", metavar="FILE", help="Read it from a file; - is standard input.", show_default=False
+    ),
+]
+_Edit = Annotated[bool, typer.Option("--edit", "-e", help="Write it in $EDITOR.")]
+_Append = Annotated[bool, typer.Option("--append", help="Put it behind what is there.")]
+
+
+class _Words(NamedTuple):
+    """What is said of one kind of text: before a question, when it is written, and when it is gone."""
+
+    what: Literal["note", "readme"]
+    question: str
+    written: str
+    gone: str
+
+
+class _How(NamedTuple):
+    """How a text is given, and whether."""
+
+    message: str | None
+    file: str | None
+    edit: bool
+    append: bool
+
+
 def note(
     exp: ExperimentNames = [],  # noqa: B006 - typer wants a list, and makes a new one
     *,
-    message: Annotated[
-        str | None,
-        typer.Option(
-            "--message",
-            "-m",
-            metavar="TEXT",
-            help="The note, in Markdown; '' takes it away.",
-            show_default=False,
-        ),
-    ] = None,
-    file: Annotated[
-        str | None,
-        typer.Option(
-            "--file",
-            "-F",
-            metavar="FILE",
-            help="Read it from a file; - is standard input.",
-            show_default=False,
-        ),
-    ] = None,
-    edit: Annotated[bool, typer.Option("--edit", "-e", help="Write it in $EDITOR.")] = False,
-    append: Annotated[bool, typer.Option("--append", help="Put it behind what is there.")] = False,
+    message: _Message = None,
+    file: _File = None,
+    edit: _Edit = False,
+    append: _Append = False,
     filter: FilterText = None,
     root: Root = DEFAULT_ROOT,
     url: PlaceUrl = None,
@@ -104,38 +121,87 @@ def note(
 
     It is what people write of an experiment; the readme is the run's own.
     """
-    if (message is not None) + (file is not None) + edit > 1:
-        raise InvalidArgumentError(
-            "--message, --file and --edit are three ways to give the note: use one of them"
-        )
     with open_place(root, url) as place:
-        prefixes, is_many = meant(place, exp, filter)
-        changes = place.changes
-        if message is None and file is None and not edit:
-            title = "{}:\n" if is_many else ""
+        meant_ = meant(place, exp, filter)
+        words = _Words("note", "note on", "noted", "the note is gone")
+        _say(place.changes, words, meant_, _How(message, file, edit, append), yes, dry_run, as_json)
 
-            def read(prefix: str) -> Deed:
-                found = changes.read_note(prefix)
-                return Deed(title.format(visible(prefix)) + _shown(found), {"note": found or None})
 
-            each_of(prefixes, read, as_json=as_json)
-            return
-        if edit and is_many:
-            raise InvalidArgumentError(
-                f"--edit is for one experiment, and {len(prefixes)} are meant: use --message"
+def readme(
+    exp: ExperimentNames = [],  # noqa: B006 - typer wants a list, and makes a new one
+    *,
+    message: _Message = None,
+    file: _File = None,
+    edit: _Edit = False,
+    append: _Append = False,
+    filter: FilterText = None,
+    root: Root = DEFAULT_ROOT,
+    url: PlaceUrl = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print the readme of an experiment, or change it.
+
+    A run that says another one later, as a script does that starts again, has it replaced.
+    """
+    with open_place(root, url) as place:
+        meant_ = meant(place, exp, filter)
+        words = _Words("readme", "describe", "described", "the readme is gone")
+        _say(place.changes, words, meant_, _How(message, file, edit, append), yes, dry_run, as_json)
+
+
+def _say(
+    changes: Changes,
+    words: _Words,
+    found: tuple[list[str], bool],
+    how: _How,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Print a text of experiments, or write it."""
+    if (how.message is not None) + (how.file is not None) + how.edit > 1:
+        raise InvalidArgumentError(
+            f"--message, --file and --edit are three ways to give the {words.what}: use one of them"
+        )
+    prefixes, is_many = found
+    reads, writes = (
+        (changes.read_note, changes.note) if words.what == "note" else (changes.read_readme, changes.readme)
+    )
+    if how.message is None and how.file is None and not how.edit:
+        title = "{}:\n" if is_many else ""
+
+        def read(prefix: str) -> Deed:
+            text = reads(prefix)
+            return Deed(title.format(visible(prefix)) + _shown(text), {words.what: text or None})
+
+        each_of(prefixes, read, as_json=as_json)
+        return
+    if how.edit and is_many:
+        raise InvalidArgumentError(
+            f"--edit is for one experiment, and {len(prefixes)} are meant: use --message"
+        )
+    if not confirmed(words.question, prefixes, is_many=is_many, yes=yes, dry_run=dry_run, as_json=as_json):
+        return
+    edited = reads(prefixes[0]) if how.edit else None
+    text = _edited(words.what, edited) if how.edit else _given(how.message, how.file)
+
+    def write(prefix: str) -> Deed:
+        before = reads(prefix) if how.append else edited
+        whole = f"{before}\n\n{text}" if how.append and before else text
+        try:
+            writes(
+                prefix, whole, (before or "") if words.what == "readme" and (how.append or how.edit) else None
             )
-        if not confirmed("note on", prefixes, is_many=is_many, yes=yes, dry_run=dry_run, as_json=as_json):
-            return
-        text = _edited(changes.read_note(prefixes[0])) if edit else _given(message, file)
+        except ChangedMeanwhileError:
+            if how.edit:
+                complain(f"what you have written is kept: {_kept(words.what, text)}")
+            raise
+        said = f"{prefix}: {words.written if text else words.gone}"
+        return Deed(visible(said), {words.what: whole or None})
 
-        def write(prefix: str) -> Deed:
-            before = changes.read_note(prefix) if append else None
-            whole = f"{before}\n\n{text}" if before else text
-            changes.note(prefix, whole)
-            said = f"{prefix}: noted" if text else f"{prefix}: the note is gone"
-            return Deed(visible(said), {"note": whole or None})
-
-        each_of(prefixes, write, as_json=as_json)
+    each_of(prefixes, write, as_json=as_json)
 
 
 def _tagged(prefix: str, tags: Sequence[str]) -> Deed:
@@ -151,10 +217,19 @@ def _given(message: str | None, file: str | None) -> str:
         return source.read().rstrip()
 
 
-def _edited(before: str | None) -> str:
+def _kept(what: str, text: str) -> str:
+    """Keep a text that could not be written; return where."""
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", prefix=f"ml-dash-{what}-", suffix=".md", delete=False
+    ) as file:
+        file.write(text)
+    return file.name
+
+
+def _edited(what: str, before: str | None) -> str:
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     with tempfile.TemporaryDirectory(prefix="ml-dash-") as directory:
-        path = os.path.join(directory, "note.md")
+        path = os.path.join(directory, f"{what}.md")
         with open(path, "w", encoding="utf-8") as file:
             file.write(before or "")
         try:
@@ -164,10 +239,10 @@ def _edited(before: str | None) -> str:
                 f"the editor {editor!r} cannot be started ({error.strerror}): set EDITOR, or use --message"
             ) from error
         if done:
-            raise InvalidArgumentError(f"{editor!r} ended with {done}: the note stays as it is")
+            raise InvalidArgumentError(f"{editor!r} ended with {done}: the {what} stays as it is")
         return _given(None, path)
 
 
-def _shown(note: str | None) -> str:
-    """Return a note as it is shown: of a terminal's control characters, none."""
-    return "\n".join(visible(line) for line in (note or "").splitlines())
+def _shown(text: str | None) -> str:
+    """Return a text as it is shown: of a terminal's control characters, none."""
+    return "\n".join(visible(line) for line in (text or "").splitlines())

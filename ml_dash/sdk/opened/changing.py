@@ -118,6 +118,19 @@ class Changeable(Guided):
         changes.note(self._session.prefix, text)
         return text or None
 
+    @explained("exp.describe('# What this is')")
+    def describe(self, text: str | None = None) -> str | None:
+        """Return the readme, or replace it, whether a run is open or not; a run that says another one later wins.
+
+        Args:
+            text: in Markdown; an empty one takes the readme away. None only reads it.
+        """
+        changes, text = _changes(self._session), checked_text("text", text)
+        if text is None:
+            return changes.read_readme(self._session.prefix)
+        changes.readme(self._session.prefix, text)
+        return text or None
+
     @explained("exp.stop('the loss is NaN'), or exp.stop(cancel=True)")
     def stop(self, reason: str | None = None, *, cancel: bool = False) -> None:
         """Ask the run that goes on to stop, wherever it goes on: it reads ``exp.should_stop``, and ends as CANCELLED.

@@ -56,16 +56,17 @@ class RuleWatch:
         self._on_fired = on_fired
         self._has_noted = False
         self._lock = threading.Lock()
-        # until when it is known that nothing new would be fired, by rule, experiment and opening
-        self._quiet: Recent[tuple[str, str, int | None], float] = Recent(_KNOWN)
+        # until when it is known that nothing new would be fired, by rule, experiment and opening; of a rule that was
+        # changed that says nothing
+        self._quiet: Recent[tuple[str, int, str, int | None], float] = Recent(_KNOWN)
 
     def set_rules(self, rules: Iterable[Rule]) -> None:
         """Take over the rules that there are."""
         self.rules = WatchedRules(rules)
 
-    def leave_out(self, rule_id: str, experiment_id: str, opening: int | None, now_ns: int) -> None:
+    def leave_out(self, rule: Rule, experiment_id: str, opening: int | None, now_ns: int) -> None:
         """Note that a rule's filter leaves an experiment out."""
-        self._note(rule_id, experiment_id, opening, now_ns + _SILENT_NS)
+        self._note(rule, experiment_id, opening, now_ns + _SILENT_NS)
 
     def note(
         self,
@@ -85,13 +86,14 @@ class RuleWatch:
             now_ns: The time.
         """
         rules = self.rules
-        # rules may have been removed since the rows were looked at
+        # rules may have been removed, or changed, since the rows were looked at
         meant = [
             (rules.by_id[each.hit.rule], each)
             for each in found
             if each.hit.rule in rules.by_id
+            and each.hit.since_ns == rules.by_id[each.hit.rule].since_ns
             and rules.may_concern(rules.by_id[each.hit.rule], prefixes[each.experiment_id])
-            and self._is_news(each, now_ns)
+            and self._is_news(rules.by_id[each.hit.rule], each, now_ns)
         ]
         failing = [
             (rule, id_) for id_ in ended for rule in rules.failed if rules.may_concern(rule, prefixes[id_])
@@ -109,17 +111,17 @@ class RuleWatch:
     def know(self, rule: Rule, experiment_id: str, opening: int | None, fired_ns: int) -> None:
         """Note that a rule has fired for an attempt: as another transaction has stored, or this one reads."""
         until = float("inf") if rule.rearm_ns is None else fired_ns + rule.rearm_ns
-        self._note(rule.id, experiment_id, opening, until)
+        self._note(rule, experiment_id, opening, until)
 
-    def _note(self, rule_id: str, experiment_id: str, opening: int | None, until: float) -> None:
+    def _note(self, rule: Rule, experiment_id: str, opening: int | None, until: float) -> None:
         with self._lock:
-            self._quiet[rule_id, experiment_id, opening] = until
+            self._quiet[rule.id, rule.since_ns, experiment_id, opening] = until
 
-    def _is_news(self, found: Found, now_ns: int) -> bool:
-        if self.rules.by_id[found.hit.rule].condition.when == ALERT:
+    def _is_news(self, rule: Rule, found: Found, now_ns: int) -> bool:
+        if rule.condition.when == ALERT:
             return True  # each is one of its own
         with self._lock:
-            until = self._quiet.get((found.hit.rule, found.experiment_id, found.opening), 0.0)
+            until = self._quiet.get((rule.id, rule.since_ns, found.experiment_id, found.opening), 0.0)
         return now_ns >= until
 
 
@@ -257,6 +259,6 @@ def store(
 
 
 def _is_of_now(experiment: Row[Any], rule: Rule) -> bool:
-    """Say whether a run goes on, or ended, since a rule was made: years of runs may be sent at once."""
+    """Say whether a run goes on, or ended, since a rule waits for it: years of runs may be sent at once."""
     newest_ns = max(experiment.status_ns or 0, experiment.alive_ns or 0, experiment.activity_ns or 0)
-    return newest_ns + _CLOCKS_NS >= rule.created_ns
+    return newest_ns + _CLOCKS_NS >= rule.since_ns

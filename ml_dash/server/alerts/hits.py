@@ -32,12 +32,14 @@ class Hit(NamedTuple):
 
     Attributes:
         rule: The rule's id.
+        since_ns: Since when it waits for that, see `Rule`: it may be changed before the rows are stored.
         starts: How many starts of runs come before the rows, in the request.
         times: How many rows of alerts these are; 1 for values.
         details: What is told: of a value the `metric`, the `value` and the `step`; of alerts what the last one says.
     """
 
     rule: str
+    since_ns: int
     starts: int
     times: int
     details: dict[str, Any]
@@ -86,11 +88,11 @@ class WatchedRules:
             for column in columns_named(block, {field}):
                 at = _beyond(column, rule)
                 if at is not None:
-                    yield Hit(rule.id, starts, 1, _told(block, column, at))
+                    yield Hit(rule.id, rule.since_ns, starts, 1, _told(block, column, at))
                     break
         for rule in self._nonfinite:
             if (first := _first_nonfinite(rule.condition.metric, block)) is not None:
-                yield Hit(rule.id, starts, 1, _told(block, *first))
+                yield Hit(rule.id, rule.since_ns, starts, 1, _told(block, *first))
 
     def _of_alerts(self, starts: int, block: Block) -> Iterable[Hit]:
         rows = list(block_rows(block))
@@ -99,7 +101,9 @@ class WatchedRules:
             meant = [row for row in rows if _urgency(row) >= least]
             if meant:
                 last = {name: str(meant[-1].get(name, ""))[:TEXT_CHARACTERS] for name in ("title", "text")}
-                yield Hit(rule.id, starts, len(meant), {**last, "level": str(meant[-1].get("level"))})
+                yield Hit(
+                    rule.id, rule.since_ns, starts, len(meant), {**last, "level": str(meant[-1].get("level"))}
+                )
 
 
 def _urgency(row: dict[str, Any]) -> int:

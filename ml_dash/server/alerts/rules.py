@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, insert, select, update
 
 from ml_dash.protocol import RULES_MAX, ErrorCode
 from ml_dash.query.times import NANOSECONDS
@@ -79,7 +79,12 @@ class Destination(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """A rule."""
+    """A rule.
+
+    Attributes:
+        since_ns: Since when it waits for what it waits for: what was so before is no news.
+        version: How often it was made and changed.
+    """
 
     id: str
     owner: str
@@ -93,6 +98,15 @@ class Rule(NamedTuple):
     told_ns: int | None = None
     delivered_ns: int | None = None
     problem: str | None = None
+    since_ns: int = 0
+    version: int = 1
+    changed_ns: int | None = None
+    changed_by: str | None = None
+
+    @property
+    def waits_for(self) -> tuple[object, ...]:
+        """What makes it fire."""
+        return self.filter, self.condition, self.rearm_ns
 
     def told(self) -> dict[str, Any]:
         """Return it as answers have it, without its secrets."""
@@ -110,6 +124,9 @@ class Rule(NamedTuple):
             },
             "createdAt": time_or_none(self.created_ns),
             "who": self.who,
+            "version": self.version,
+            "changedAt": time_or_none(self.changed_ns),
+            "changedBy": self.changed_by,
             "lastFiredAt": time_or_none(self.told_ns),
             "lastDeliveredAt": time_or_none(self.delivered_ns),
             "problem": self.problem,
@@ -131,11 +148,12 @@ class StoredRules:
         with self._database.read() as connection:
             return [_rule(row) for row in connection.execute(query)]
 
-    def version(self) -> tuple[int, int]:
-        """Return what is another one whenever rules were made or removed."""
+    def version(self) -> tuple[int, int, int]:
+        """Return what is another one whenever rules were made, changed or removed."""
+        columns = (func.count(), func.max(RULES.c.created_ns), func.sum(RULES.c.version))
         with self._database.read() as connection:
-            row = connection.execute(select(func.count(), func.max(RULES.c.created_ns))).one()
-        return row[0], row[1] or 0
+            row = connection.execute(select(*columns)).one()
+        return row[0], row[1] or 0, int(row[2] or 0)
 
     def get(self, id_: str) -> Rule | None:
         """Return a rule; None where there is none of this id."""
@@ -148,7 +166,8 @@ class StoredRules:
         Raises:
             ApiError: 400: the owner has too many.
         """
-        made = rule._replace(id=new_id("rul"), created_ns=self._clock.time_ns())
+        now_ns = self._clock.time_ns()
+        made = rule._replace(id=new_id("rul"), created_ns=now_ns, since_ns=now_ns)
         with self._database.write() as connection:
             count = select(func.count()).where(RULES.c.owner == rule.owner)
             if connection.execute(count).scalar_one() >= RULES_MAX:
@@ -157,12 +176,56 @@ class StoredRules:
                     ErrorCode.INVALID,
                     f"{rule.owner} has {RULES_MAX} rules, which is the most: remove one first",
                 )
-            values = {
-                **made._asdict(),
-                "condition": list(made.condition),
-                "destination": list(made.destination),
-            }
-            connection.execute(insert(RULES).values(**values))
+            connection.execute(insert(RULES).values(**_stored(made)))
+        return made
+
+    def change(self, rule: Rule, based_on: int | None, who: str) -> Rule:
+        """Store what a rule is to be from now on, and return it.
+
+        Where it waits for something else than before, what it has fired for is forgotten, as of one that is new. Its
+        messages that were not taken yet go where it tells now.
+
+        Args:
+            rule: As it is to be.
+            based_on: The version that it takes the place of; None for whichever there is.
+            who: What to call whoever changes it.
+
+        Raises:
+            ApiError: 404: it is gone. 412: it is of another version.
+        """
+        now_ns = self._clock.time_ns()
+        with self._database.write() as connection:
+            # locked, so that no message of it is made meanwhile
+            connection.execute(select(RULES.c.id).where(RULES.c.id == rule.id).with_for_update())
+            before = find(connection, rule.id)
+            if before is None:
+                raise ApiError(
+                    404, ErrorCode.NOT_FOUND, "the rule was removed meanwhile: make it as a new one"
+                )
+            if based_on is not None and based_on != before.version:
+                by = before.changed_by or before.who
+                what = (
+                    f"the rule was changed by {by!r:.100} meanwhile: look at what it is now, and change that"
+                )
+                raise ApiError(412, ErrorCode.CHANGED, what, current=before.told())
+            made = before._replace(
+                name=rule.name,
+                filter=rule.filter,
+                condition=rule.condition,
+                destination=rule.destination,
+                rearm_ns=rule.rearm_ns,
+                version=before.version + 1,
+                changed_ns=now_ns,
+                changed_by=who,
+            )
+            if made.waits_for != before.waits_for:
+                made = made._replace(since_ns=now_ns, problem=None)
+                connection.execute(delete(RULE_FIRINGS).where(RULE_FIRINGS.c.rule_id == rule.id))
+            if made.destination != before.destination:
+                made = made._replace(problem=None)
+                waiting = (RULE_MESSAGES.c.rule_id == rule.id, RULE_MESSAGES.c.done_ns.is_(None))
+                connection.execute(update(RULE_MESSAGES).where(*waiting).values(due_ns=now_ns))
+            connection.execute(update(RULES).where(RULES.c.id == rule.id).values(**_stored(made)))
         return made
 
     def remove(self, id_: str) -> bool:
@@ -173,6 +236,11 @@ class StoredRules:
             connection.execute(delete(RULE_FIRINGS).where(RULE_FIRINGS.c.rule_id == id_))
             connection.execute(delete(RULE_MESSAGES).where(RULE_MESSAGES.c.rule_id == id_))
             return bool(connection.execute(delete(RULES).where(RULES.c.id == id_)).rowcount)
+
+
+def _stored(rule: Rule) -> dict[str, Any]:
+    lists = {"condition": list(rule.condition), "destination": list(rule.destination)}
+    return {**rule._asdict(), **lists}
 
 
 def find(connection: Connection, id_: str) -> Rule | None:
@@ -200,4 +268,9 @@ def _rule(row: Row[Any]) -> Rule:
         row.told_ns,
         row.delivered_ns,
         row.problem,
+        # where an older version has made it
+        row.since_ns or row.created_ns,
+        row.version,
+        row.changed_ns,
+        row.changed_by,
     )

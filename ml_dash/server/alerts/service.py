@@ -66,7 +66,7 @@ class Alerts:
         self._sender = Sender(self.guard, self.mail, self._waiting, settings.alert_seconds)
         self._teller = Teller(experiments, self.watch, bring_in, self._page_url)
         self._silences = Silences(self._database, self._clock, self.watch)
-        self._version: tuple[int, int] | None = None
+        self._version: tuple[int, int, int] | None = None
         self._under_way: set[asyncio.Task[None]] = set()
         self._looked_at = self._pruned_at = float("-inf")
 

@@ -54,8 +54,8 @@ class Silences:
                     EXPERIMENTS.c.deleted_ns.is_(None),
                     EXPERIMENTS.c.status == RunStatus.RUNNING.value,
                     EXPERIMENTS.c.alive_ns <= now_ns - patience_ns,
-                    # those that had been silent for so long when the rule was made are no news
-                    EXPERIMENTS.c.alive_ns + patience_ns >= rule.created_ns,
+                    # those that had been silent for so long when the rule was made, or changed, are no news
+                    EXPERIMENTS.c.alive_ns + patience_ns >= rule.since_ns,
                 )
                 .order_by(EXPERIMENTS.c.alive_ns)
                 .limit(_MOST)

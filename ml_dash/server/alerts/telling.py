@@ -126,8 +126,9 @@ class Teller:
                     connection.execute(delete(RULE_FIRINGS).where(mine))
             if problem is not None:
                 connection.execute(update(RULES).where(RULES.c.id == rule_id).values(problem=problem))
-        for row in unfit:
-            self._watch.leave_out(rule_id, row.experiment_id, row.attempt, now_ns)
+        if rule is not None:
+            for row in unfit:
+                self._watch.leave_out(rule, row.experiment_id, row.attempt, now_ns)
         return bool(fit)
 
     def _fitting(

@@ -155,8 +155,8 @@ SESSION = _public("GET", f"{API}/session", "Say who is signed in with this brows
 SIGN_IN = Route(
     "POST",
     f"{API}/session",
-    "Sign in: exchange a token for a cookie, with which a browser may read what the token may, and change names, tags "
-    "and notes.",
+    "Sign in: exchange a token for a cookie, with which a browser may read what the token may, and change names, tags, "
+    "notes, readmes and rules.",
     {200: shapes.Session},
     (401, 429, 507),
     caller=Caller.PAGE,
@@ -447,8 +447,18 @@ NOTE = _writing(
     "note",
     "Write a note on an experiment.",
     shapes.Experiment,
+    412,
     caller=Caller.PERSON,
     body=shapes.NewNote,
+)
+README = _writing(
+    "PUT",
+    "readme",
+    "Change the readme of an experiment, until a run of it says another one.",
+    shapes.Experiment,
+    412,
+    caller=Caller.PERSON,
+    body=shapes.NewReadme,
 )
 STOP = _writing(
     "POST",
@@ -469,7 +479,7 @@ TRASH = Route(
 )
 HISTORY = _reading(
     "history",
-    "List who has deleted, restored, moved, tagged, annotated or stopped an experiment, the newest first.",
+    "List who has deleted, restored, moved, tagged, annotated, described or stopped an experiment, the newest first.",
     shapes.History,
     ListHistory,
 )
@@ -912,6 +922,13 @@ class WhichRules(Query):
     """Whose rules."""
 
     owner: Annotated[str, _text("Of this owner.", 255, 1)] | None = None
+    folder: (
+        Annotated[
+            str,
+            _text("Of this folder's owner, without those whose patterns mean nothing in it.", TEXT_MAX, 1),
+        ]
+        | None
+    ) = None
 
 
 _RULES = f"{API}/rules"
@@ -929,8 +946,30 @@ CREATE_RULE = Route(
     "Make a rule: what it waits for, and whom it tells.",
     {201: shapes.Rule},
     (403, 404, 507),
+    caller=Caller.PERSON,
     body=shapes.NewRule,
     body_bytes=64 << 10,
+)
+CHANGE_RULE = Route(
+    "PUT",
+    f"{_RULES}/{{rule}}",
+    "Change a rule; 412 tells what it is where it is of another version than the one that is named.",
+    {200: shapes.Rule},
+    (412, 507),
+    caller=Caller.PERSON,
+    scope=Scope.WRITE,
+    body=shapes.ChangedRule,
+    body_bytes=64 << 10,
+    headers=(
+        {
+            "name": "If-Match",
+            "in": "header",
+            "required": False,
+            "schema": {"type": "string", "pattern": '^("[0-9]+"|\\*)$'},
+            "description": "The version of the rule that is changed, in quotes; without it, or with *, whichever "
+            "there is.",
+        },
+    ),
 )
 DELETE_RULE = Route(
     "DELETE",
@@ -938,6 +977,7 @@ DELETE_RULE = Route(
     "Remove a rule; what it has not told yet is not told.",
     {200: shapes.DeletedRule},
     (403, 404, 507),
+    caller=Caller.PERSON,
 )
 TEST_RULE = Route(
     "POST",
@@ -945,6 +985,7 @@ TEST_RULE = Route(
     "Send a message that says that it is a test, and say what became of it.",
     {200: shapes.TestedRule},
     (403, 404),
+    caller=Caller.PERSON,
 )
 
 

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
 # the pages look at the address themselves: it is the same HTML for each
-_PATHS = ("/", "/p/{folder:.+}", "/experiments/{prefix:.+}", "/compare", "/diff", "/trash", "/sign-in")
+_PATHS = (
+    "/",
+    "/p/{folder:.+}",
+    "/experiments/{prefix:.+}",
+    "/compare",
+    "/diff",
+    "/trash",
+    "/rules",
+    "/sign-in",
+)
 _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.query.listing.filters import parse
+from ml_dash.query.patterns import may_mean_below
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.server.accounts.grants import EVERY_OWNER, Scope, check_owner
 from ml_dash.server.alerts.guard import RefusedAddressError
@@ -59,61 +62,99 @@ _FIELDS = ("metric", "bound", "minutes", "level", "rearm_minutes")
 
 def rule_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
     """Return the routes."""
-    alerts, run = store.alerts, store.database.run
+    rules = _Rules(store)
+    return [
+        bind(contract.RULES, rules.list),
+        bind(contract.CREATE_RULE, rules.create, permit=_permit),
+        bind(contract.CHANGE_RULE, rules.change, rules.find),
+        bind(contract.DELETE_RULE, rules.delete),
+        bind(contract.TEST_RULE, rules.test),
+    ]
 
-    def told(rules: Sequence[Rule]) -> list[dict[str, Any]]:
-        with store.database.read() as connection:
-            fired = firings_of(connection, [rule.id for rule in rules])
-        return [{**rule.told(), "fired": fired.get(rule.id, 0)} for rule in rules]
 
-    async def listing(request: web.Request, asked: contract.WhichRules) -> web.Response:
-        if asked.owner is not None:
-            require(request, asked.owner, Scope.WRITE)
-            owners: list[str] | None = [_owner(asked.owner)]
+class _Rules:
+    """Answers requests."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._alerts = store.alerts
+        self._write = store.database.run
+
+    async def list(self, request: web.Request, asked: contract.WhichRules) -> web.Response:
+        folder = asked.folder
+        if folder is not None and asked.owner is not None:
+            raise invalid("owner", asked.owner, "a folder begins with its owner: give the folder alone")
+        owner = asked.owner if folder is None else folder.partition("/")[0]
+        if owner is not None:
+            require(request, owner, Scope.WRITE)
+            owners: Sequence[str] | None = [_owner(owner)]
         else:
             writes = principal(request).writes()
             owners = None if EVERY_OWNER in writes else writes
-        return answer(request, {"data": await store.query(lambda: told(alerts.stored.all(owners)))})
 
-    def permit(request: web.Request, body: dict[str, Any]) -> None:
-        # before all other fields: what they may hold is nothing to tell who may not write
-        require(request, _owner(body.get("owner")), Scope.WRITE)
+        def shown() -> Sequence[dict[str, Any]]:
+            rules = self._alerts.stored.all(owners)
+            return self._told([rule for rule in rules if folder is None or _may_fire_in(folder, rule)])
 
-    async def create(request: web.Request, new: shapes.NewRule) -> web.Response:
+        return answer(request, {"data": await self._store.query(shown)})
+
+    async def create(self, request: web.Request, new: shapes.NewRule) -> web.Response:
         condition = _condition(new)
-        destination = await _destination(alerts, new.to)
-        rearm = None if new.rearm_minutes is None else int(new.rearm_minutes * 60 * NANOSECONDS)
+        destination = await _destination(self._alerts, new.to)
         who = principal(request).name
-        await run(_check_filter, store, new)
-        rule = Rule("", new.owner, new.name, new.filter, condition, destination, rearm, 0, who)
-        made = await run(alerts.stored.add, rule)
-        await run(alerts.refresh)
+        await self._write(_check_filter, self._store, new.owner, new.filter)
+        rule = Rule("", new.owner, new.name, new.filter, condition, destination, _rearm_ns(new), 0, who)
+        made = await self._write(self._alerts.stored.add, rule)
+        await self._write(self._alerts.refresh)
         return answer(request, {**made.told(), "fired": 0}, status=201)
 
-    async def found(request: web.Request) -> Rule:
-        id_ = request.match_info["rule"]
-        rule = await store.query(alerts.stored.get, id_) if id_.isascii() and id_.isprintable() else None
-        if rule is None or not principal(request).may(rule.owner, Scope.READ):
-            raise not_found(request)
-        require(request, rule.owner, Scope.WRITE)
-        return rule
+    async def change(self, request: web.Request, rule: Rule, new: shapes.ChangedRule) -> web.Response:
+        based_on = _based_on(request)
+        condition = _condition(new)
+        destination = rule.destination if new.to is None else await _destination(self._alerts, new.to)
+        await self._write(_check_filter, self._store, rule.owner, new.filter)
+        changed = rule._replace(
+            name=new.name,
+            filter=new.filter,
+            condition=condition,
+            destination=destination,
+            rearm_ns=_rearm_ns(new),
+        )
+        made = await self._write(self._alerts.stored.change, changed, based_on, principal(request).name)
+        await self._write(self._alerts.refresh)
+        # what waits to be told may go elsewhere now
+        self._alerts.wake()
+        return answer(request, (await self._store.query(self._told, [made]))[0])
 
-    async def delete(request: web.Request) -> web.Response:
-        rule = await found(request)
-        deleted = await run(alerts.stored.remove, rule.id)
-        await run(alerts.refresh)
+    async def delete(self, request: web.Request) -> web.Response:
+        rule = await self.find(request)
+        deleted = await self._write(self._alerts.stored.remove, rule.id)
+        await self._write(self._alerts.refresh)
         return answer(request, {"deleted": deleted})
 
-    async def test(request: web.Request) -> web.Response:
-        problem = await alerts.test(await found(request))
+    async def test(self, request: web.Request) -> web.Response:
+        problem = await self._alerts.test(await self.find(request))
         return answer(request, {"delivered": problem is None, "problem": problem})
 
-    return [
-        bind(contract.RULES, listing),
-        bind(contract.CREATE_RULE, create, permit=permit),
-        bind(contract.DELETE_RULE, delete),
-        bind(contract.TEST_RULE, test),
-    ]
+    async def find(self, request: web.Request, scope: Scope = Scope.WRITE) -> Rule:
+        """Return the rule that a path names, if the request may change it."""
+        id_ = request.match_info["rule"]
+        stored = self._alerts.stored
+        rule = await self._store.query(stored.get, id_) if id_.isascii() and id_.isprintable() else None
+        if rule is None or not principal(request).may(rule.owner, Scope.READ):
+            raise not_found(request)
+        require(request, rule.owner, scope)
+        return rule
+
+    def _told(self, rules: Sequence[Rule]) -> Sequence[dict[str, Any]]:
+        with self._store.database.read() as connection:
+            fired = firings_of(connection, [rule.id for rule in rules])
+        return [{**rule.told(), "fired": fired.get(rule.id, 0)} for rule in rules]
+
+
+def _permit(request: web.Request, body: dict[str, Any]) -> None:
+    # before all other fields: what they may hold is nothing to tell who may not write
+    require(request, _owner(body.get("owner")), Scope.WRITE)
 
 
 def _owner(given: object) -> str:
@@ -130,7 +171,26 @@ def _owner(given: object) -> str:
         raise invalid("owner", given, str(error)) from None
 
 
-def _condition(new: shapes.NewRule) -> Condition:
+def _may_fire_in(folder: str, rule: Rule) -> bool:
+    """Say whether a rule may be about experiments in a folder, whichever there are, as far as its patterns tell."""
+    return all(may_mean_below(glob, folder.rstrip("/")) for glob in parse(rule.filter).globs)
+
+
+def _based_on(request: web.Request) -> int | None:
+    given = request.headers.get("If-Match", "*").strip()
+    if given == "*":
+        return None
+    version = re.fullmatch(r'"([0-9]{1,18})"', given, re.ASCII)
+    if version is None:
+        raise invalid("If-Match", given, "give the version of the rule, in quotes, or *")
+    return int(version[1])
+
+
+def _rearm_ns(new: shapes.RuleTerms) -> int | None:
+    return None if new.rearm_minutes is None else int(new.rearm_minutes * 60 * NANOSECONDS)
+
+
+def _condition(new: shapes.RuleTerms) -> Condition:
     when = new.when
     given = {name for name in _FIELDS if getattr(new, name) is not None}
     for name in _NEEDED.get(when, ()):
@@ -180,7 +240,7 @@ async def _destination(alerts: Alerts, to: shapes.Destination) -> Destination:
     return Destination(to.kind, to.url, to.secret)
 
 
-def _check_filter(store: Store, new: shapes.NewRule) -> None:
+def _check_filter(store: Store, owner: str, filter: str) -> None:
     """Refuse a filter that cannot be understood, or that has names which nothing has.
 
     Raises:
@@ -188,9 +248,9 @@ def _check_filter(store: Store, new: shapes.NewRule) -> None:
     """
     store.lists.bring_in()
     with store.database.read() as connection:
-        names = OwnedNames(connection, {new.owner})
+        names = OwnedNames(connection, {owner})
         compiled(
-            Search(new.filter),
+            Search(filter),
             names,
             "sqlite" if store.database.dialect == "sqlite" else "postgresql",
             store.clock.time_ns(),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ml_dash.server.http.routing import Binder
     from ml_dash.server.rows.library import Library, LibraryVerbs
     from ml_dash.server.store import Store
-    from ml_dash.shapes import MoveTo, NewNote, NewStop, NewTags, RestoreTo
+    from ml_dash.shapes import MoveTo, NewNote, NewReadme, NewStop, NewTags, RestoreTo
 
 
 def naming_routes(bind: Binder, library: Library, verbs: LibraryVerbs) -> list[web.RouteDef]:
@@ -59,13 +59,22 @@ def noting_routes(bind: Binder, verbs: LibraryVerbs) -> list[web.RouteDef]:
 
     async def note(request: web.Request, it: Found, given: NewNote) -> web.Response:
         who = principal(request)
-        return await _done(verbs, request, lambda: verbs.note(it.id, who, given.note))
+        return await _done(verbs, request, lambda: verbs.note(it.id, who, given.note, given.before))
+
+    async def readme(request: web.Request, it: Found, given: NewReadme) -> web.Response:
+        who = principal(request)
+        return await _done(verbs, request, lambda: verbs.readme(it.id, who, given.readme, given.before))
 
     async def stop(request: web.Request, it: Found, given: NewStop) -> web.Response:
         who = principal(request)
         return await _done(verbs, request, lambda: verbs.stop(it.id, who, given.reason, cancel=given.cancel))
 
-    return [bind(contract.TAG, tag), bind(contract.NOTE, note), bind(contract.STOP, stop)]
+    return [
+        bind(contract.TAG, tag),
+        bind(contract.NOTE, note),
+        bind(contract.README, readme),
+        bind(contract.STOP, stop),
+    ]
 
 
 def trash_routes(bind: Binder, library: Library, verbs: LibraryVerbs) -> list[web.RouteDef]:

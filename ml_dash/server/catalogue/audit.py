@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ml_dash.query.pages import Take
     from ml_dash.server.accounts.grants import Principal
 
-Action: TypeAlias = Literal["delete", "restore", "move", "tag", "note", "stop"]
+Action: TypeAlias = Literal["delete", "restore", "move", "tag", "note", "readme", "stop"]
 
 
 def write_down(

@@ -180,6 +180,13 @@ def exists(prefix: str, remedy: str = 'choose another name, or leave out "onlyNe
     return ApiError(409, ErrorCode.EXISTS, f"there is an experiment {prefix!r}: {remedy}")
 
 
+def changed_meanwhile(what: str) -> ApiError:
+    """Return the error for a note or a readme that somebody has changed since who changes it has read it."""
+    return ApiError(
+        412, ErrorCode.CHANGED, f"the {what} was changed meanwhile: read it again, and put both together"
+    )
+
+
 def own_prefix(prefix: str) -> str:
     """Return what an experiment is, or was, called: a deleted one may have given its name away."""
     return prefix.partition(_SUCCEEDED)[0]

@@ -19,6 +19,7 @@ from ml_dash.server.catalogue.changes import change_mark
 from ml_dash.server.catalogue.experiments import store_tags, words_of
 from ml_dash.server.catalogue.moving import locked, note_move
 from ml_dash.server.catalogue.records import (
+    changed_meanwhile,
     exists,
     gone,
     no_such_experiment,
@@ -168,14 +169,30 @@ class Verbs:
                 write_down(connection, experiment_id, who, "tag", details, now)
             return self._experiments.stored(connection, experiment_id)
 
-    def note(self, experiment_id: str, who: Principal, text: str) -> dict[str, Any]:
-        """Replace what is noted of an experiment, or with an empty text take it away; return its record."""
+    def note(self, experiment_id: str, who: Principal, text: str, before: str | None) -> dict[str, Any]:
+        """Replace what is noted of an experiment, or with an empty text take it away; return its record.
+
+        Raises:
+            ApiError: 412: it is not what it was `before`, nor this text already.
+        """
         now = self._clock.time_ns()
         with self._database.write() as connection:
             row = self._living(connection, experiment_id)
-            if (row.note or "") != text:
+            if _is_new("note", row.note, text, before):
                 self._change(connection, row, now, note=text or None)
                 write_down(connection, experiment_id, who, "note", {"characters": len(text)}, now)
+            return self._experiments.stored(connection, experiment_id)
+
+    def readme(self, experiment_id: str, who: Principal, text: str, before: str | None) -> dict[str, Any]:
+        """Do as `note` with its readme, which is the run's own until somebody changes it here."""
+        now = self._clock.time_ns()
+        with self._database.write() as connection:
+            row = self._living(connection, experiment_id)
+            if _is_new("readme", row.readme, text, before):
+                words = words_of(row.prefix, row.tags, text)
+                # said now: what a journal that comes later has said before does not count
+                self._change(connection, row, now, readme=text or None, readme_ns=now, words=words)
+                write_down(connection, experiment_id, who, "readme", {"characters": len(text)}, now)
             return self._experiments.stored(connection, experiment_id)
 
     def stop(self, experiment_id: str, who: Principal, reason: str | None, *, cancel: bool) -> dict[str, Any]:
@@ -329,6 +346,19 @@ class Verbs:
             .where(EXPERIMENTS.c.id == row.id)
             .values(**values, updated_ns=now, changed=change_mark(connection))
         )
+
+
+def _is_new(what: str, now: str | None, text: str, before: str | None) -> bool:
+    """Say whether a text is another one than there is.
+
+    Raises:
+        ApiError: 412: it is, and what there is is not what it was before.
+    """
+    if (now or "") == text:
+        return False
+    if before is not None and before != (now or ""):
+        raise changed_meanwhile(what)
+    return True
 
 
 def _named(to: Identity | None, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:

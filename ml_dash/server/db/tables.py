@@ -637,7 +637,12 @@ RULES = Table(
     *_required(Packed, "condition", "destination"),
     # after which time it may fire again in one attempt; NULL for never
     *_optional(BigInteger, "rearm_ns"),
+    # since when it waits for what it waits for now; how often it was changed, and made
     *_required(BigInteger, "created_ns"),
+    Column("since_ns", BigInteger, nullable=False, server_default="0"),
+    Column("version", BigInteger, nullable=False, server_default="1"),
+    *_optional(BigInteger, "changed_ns"),
+    *_optional(AnyText, "changed_by"),
     # when a message was made last, and when one was taken
     *_optional(BigInteger, "told_ns", "delivered_ns"),
     # why the last message was not taken, or the filter not understood; NULL where all is well

@@ -35,7 +35,7 @@ class FieldType(NamedTuple):
 
 def invalid(name: str, value: object, remedy: str) -> ApiError:
     """Return the answer to an argument, or a field, that is not allowed."""
-    return ApiError(400, ErrorCode.INVALID, f"{name}={value!r:.200}: {remedy}")
+    return ApiError(400, ErrorCode.INVALID, f"{name}={value!r:.200}: {remedy}", field=name, remedy=remedy)
 
 
 def valid_checksum(name: str, text: str) -> str:

@@ -14,6 +14,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import (
+    ChangedMeanwhileError,
     ExperimentExistsError,
     ExperimentMissingError,
     ExperimentRunningError,
@@ -53,6 +54,7 @@ _CODES: tuple[tuple[type[MLDashError], int, ErrorCode], ...] = (
     (ExperimentMissingError, 404, ErrorCode.NOT_FOUND),
     (ExperimentExistsError, 409, ErrorCode.EXISTS),
     (ExperimentRunningError, 409, ErrorCode.RUNNING),
+    (ChangedMeanwhileError, 412, ErrorCode.CHANGED),
     (StopError, 409, ErrorCode.NOT_STOPPED),
     (InvalidArgumentError, 400, ErrorCode.INVALID),
     (InvalidPrefixError, 400, ErrorCode.INVALID),
@@ -107,10 +109,16 @@ class LocalVerbs:
             self._changes.tag(self._named(experiment_id), NewTags(news.add, news.remove, news.only))
         return self._library.record(experiment_id)
 
-    def note(self, experiment_id: str, who: Principal, text: str) -> dict[str, Any]:  # noqa: ARG002
+    def note(self, experiment_id: str, who: Principal, text: str, before: str | None) -> dict[str, Any]:  # noqa: ARG002
         """See `LibraryVerbs.note`."""
         with _answered():
-            self._changes.note(self._named(experiment_id), text)
+            self._changes.note(self._named(experiment_id), text, before)
+        return self._library.record(experiment_id)
+
+    def readme(self, experiment_id: str, who: Principal, text: str, before: str | None) -> dict[str, Any]:  # noqa: ARG002
+        """See `LibraryVerbs.readme`."""
+        with _answered():
+            self._changes.readme(self._named(experiment_id), text, before)
         return self._library.record(experiment_id)
 
     def stop(self, experiment_id: str, who: Principal, reason: str | None, *, cancel: bool) -> dict[str, Any]:  # noqa: ARG002

@@ -266,8 +266,15 @@ class LibraryVerbs(Protocol):
     def tag(self, experiment_id: str, who: Principal, news: NewTags) -> dict[str, Any]:
         """Change an experiment's tags; return its record."""
 
-    def note(self, experiment_id: str, who: Principal, text: str) -> dict[str, Any]:
-        """Replace what is noted of an experiment, or with an empty text take it away; return its record."""
+    def note(self, experiment_id: str, who: Principal, text: str, before: str | None) -> dict[str, Any]:
+        """Replace what is noted of an experiment, or with an empty text take it away; return its record.
+
+        Raises:
+            ApiError: 412: it is not what it was `before`, nor this text already.
+        """
+
+    def readme(self, experiment_id: str, who: Principal, text: str, before: str | None) -> dict[str, Any]:
+        """Do as `note` with its readme."""
 
     def stop(self, experiment_id: str, who: Principal, reason: str | None, *, cancel: bool) -> dict[str, Any]:
         """Ask the newest attempt to stop, or take that back as long as it has not seen it; return the record.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -230,6 +233,36 @@ def test_tags_and_notes_of_one_and_of_many(
     place.out("note", SWEEP[1], "-m", "")
     assert place.out("note", SWEEP[1]) == ""
     assert place.run("note", SWEEP[1], "-m", "x", "--edit").code == 2
+
+
+def test_a_readme_is_printed_and_changed(
+    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert place.out("readme", SWEEP[0]) == ""
+    assert place.out("readme", SWEEP[0], "-m", "# Sweep") == f"{SWEEP[0]}: described\n"
+    place.out("readme", SWEEP[0], "--append", "-m", "of rates")
+    assert place.out("readme", SWEEP[0]) == "# Sweep\n\nof rates\n"
+    assert place.out("note", SWEEP[0]) == "", "which is another text"
+    # while somebody writes, another one has written
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    real = subprocess.run
+
+    def run(command: list[str], **how: Any) -> Any:
+        if command[0] != "editor":
+            return real(command, **how)
+        Path(command[-1]).write_text("mine")
+        place.out("readme", SWEEP[0], "-m", "theirs")
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setenv("EDITOR", "editor")
+    monkeypatch.setattr(subprocess, "run", run)
+    refused = place.run("readme", SWEEP[0], "--edit")
+    assert (refused.code, "changed meanwhile" in refused.err) == (1, True)
+    (kept,) = tmp_path.glob("ml-dash-readme-*.md")
+    assert (kept.read_text(), str(kept) in refused.err) == ("mine", True)
+    assert place.out("readme", SWEEP[0]) == "theirs\n"
 
 
 def test_lists_have_notes_and_readmes(place: Place) -> None:

@@ -196,6 +196,7 @@ async def test_a_session_changes_what_its_token_may_write(
     verbs: list[tuple[str, str, Any]] = [
         ("POST", "/tags", {"add": ["x"]}),
         ("PUT", "/note", {"note": "x"}),
+        ("PUT", "/readme", {"readme": "x"}),
         ("POST", "/stop", {"cancel": True}),
         ("POST", "/move", {"to": "alice/p/other"}),
         ("DELETE", "", None),
@@ -208,7 +209,7 @@ async def test_a_session_changes_what_its_token_may_write(
         assert (await client.request(method, path, json=body, headers=mine)).status == 403, "another page's"
     headers = {"Authorization": f"Bearer {admin}"}
     past = await (await client.get(f"{API}/experiments/{id_}/history", headers=headers)).json()
-    assert [each["who"] for each in past["data"]] == (["somebody"] * 5 if status == 200 else [])
+    assert [each["who"] for each in past["data"]] == (["somebody"] * 6 if status == 200 else [])
 
 
 async def test_a_session_sees_what_its_token_sees(client: Client, tokens: Tokens) -> None:

@@ -162,6 +162,7 @@ MATRIX: dict[tuple[str, str], Asked] = {
     ("GET", "/compare"): Asked(Rule.everybody),
     ("GET", "/diff"): Asked(Rule.everybody),
     ("GET", "/trash"): Asked(Rule.everybody),
+    ("GET", "/rules"): Asked(Rule.everybody),
     ("GET", "/sign-in"): Asked(Rule.everybody),
     ("GET", "/assets/{name}"): Asked(Rule.everybody),
     ("GET", f"{API}/openapi.json"): Asked(Rule.any_token),
@@ -184,6 +185,7 @@ MATRIX: dict[tuple[str, str], Asked] = {
     ("POST", f"{EXPERIMENT}/move"): Asked(Rule.write, json={"to": f"{PREFIX}-moved"}),
     ("POST", f"{EXPERIMENT}/tags"): Asked(Rule.write, json={"add": ["t"]}),
     ("PUT", f"{EXPERIMENT}/note"): Asked(Rule.write, json={"note": "hm"}),
+    ("PUT", f"{EXPERIMENT}/readme"): Asked(Rule.write, json={"readme": "# hm"}),
     # of one that nobody has asked, which changes nothing
     ("POST", f"{EXPERIMENT}/stop"): Asked(Rule.write, json={"cancel": True}),
     ("GET", f"{EXPERIMENT}/history"): Asked(Rule.read),
@@ -227,6 +229,8 @@ MATRIX: dict[tuple[str, str], Asked] = {
     ("DELETE", f"{VIEWS}/{{view}}"): Asked(Rule.write, headers={"If-Match": "*"}),
     ("GET", RULES): Asked(Rule.any_token),
     ("POST", RULES): Asked(Rule.write, json=NEW_RULE),
+    # what it tells stays: else a host would be looked up
+    ("PUT", f"{RULES}/{{rule}}"): Asked(Rule.write, json={"name": "x", "when": "failed"}),
     ("DELETE", f"{RULES}/{{rule}}"): Asked(Rule.write),
     ("POST", f"{RULES}/{{rule}}/test"): Asked(Rule.write),
     ("GET", f"{API}/owners/{{owner}}/limits"): Asked(Rule.read),

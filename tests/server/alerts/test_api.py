@@ -11,7 +11,7 @@ from ml_dash.protocol import RULES_MAX
 from ml_dash.server.accounts.grants import Scope
 from tests.server.alerts.place import Place
 from tests.support.receiving import Receiver
-from tests.support.serving import Client, until
+from tests.support.serving import Answer, Client, until
 
 
 def rule(place: Place, **more: Any) -> dict[str, Any]:
@@ -98,6 +98,94 @@ def test_a_filter_with_a_name_that_nothing_has_says_what_there_is(place: Place) 
     assert "val/loss" in answer.error["message"]
 
 
+def change(place: Place, made: dict[str, Any], based_on: str | None = None, **more: Any) -> Answer:
+    names = ("name", "when", "filter", "metric", "bound", "minutes", "level", "rearmMinutes")
+    body = {name: made[name] for name in names if made[name] is not None}
+    headers = {"Content-Type": "application/json", **({} if based_on is None else {"If-Match": based_on})}
+    body |= more
+    return place.client.ask("PUT", f"/rules/{made['id']}", json.dumps(body).encode(), headers=headers)
+
+
+def test_a_rule_is_changed_by_all_but_its_secrets_and_says_by_whom(place: Place, hook: Receiver) -> None:
+    to = {"kind": "webhook", "url": hook.url + "/token-tttt", "secret": "s3cret-s3cret"}
+    made = place.client.post("/rules", rule(place, to=to)).body
+    assert (made["version"], made["changedAt"], made["changedBy"]) == (1, None, None)
+    changed = change(place, made, '"1"', name="louder", when="above", metric="val/loss", bound=3).body
+    assert (changed["name"], changed["when"], changed["bound"]) == ("louder", "above", 3)
+    assert (changed["to"], changed["version"], changed["changedBy"]) == (made["to"], 2, made["who"])
+    assert changed["changedAt"] is not None
+    assert place.told(made) == changed
+    place.client.post(f"/rules/{made['id']}/test", {})
+    assert hook.got[-1].path.endswith("/token-tttt"), "whom it tells stays"
+    elsewhere = change(place, changed, '"2"', to={"kind": "slack", "url": hook.url + "/slack"}).body
+    assert elsewhere["to"] == {"kind": "slack", "shown": f"http://127.0.0.1:{hook.port}/…", "signed": False}
+    place.client.post(f"/rules/{made['id']}/test", {})
+    assert hook.got[-1].path.endswith("/slack")
+
+
+def test_of_two_who_change_a_rule_the_second_is_told(place: Place) -> None:
+    made = place.rule("failed")
+    theirs = change(place, made, '"1"', name="theirs").body
+    answer = change(place, made, '"1"', name="mine")
+    assert (answer.status, answer.error["code"], answer.error["current"]["name"]) == (
+        412,
+        "changed",
+        "theirs",
+    )
+    assert place.told(made) == theirs
+    assert change(place, made, "*", name="mine").body["version"] == 3
+    for wrong in ("2", "x", '"-1"', '""', '"' + "9" * 30 + '"'):
+        assert change(place, made, wrong).status == 400, wrong
+    place.client.ask("DELETE", f"/rules/{made['id']}")
+    assert change(place, made, "*").status == 404
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"when": "above"}, "metric"),
+        ({"when": "above", "metric": "a/b"}, "bound"),
+        ({"when": "silent", "minutes": 0}, "minutes"),
+        ({"level": "info"}, "level"),
+        ({"to": {"kind": "mail", "address": "me.org"}}, "to.address"),
+        ({"to": {"kind": "slack", "url": "https://10.1.2.3/x"}}, "to.url"),
+        ({"to": {"kind": "webhook"}}, "to"),
+        ({"owner": "other"}, "owner"),
+    ],
+)
+def test_what_is_wrong_with_a_change_is_named_by_its_field(
+    more: dict[str, Any], field: str, place: Place
+) -> None:
+    made = place.rule("failed")
+    answer = change(place, made, **more)
+    assert (answer.status, answer.error["field"]) == (400, field)
+    assert answer.error["message"].endswith(answer.error["remedy"])
+    assert change(place, made, filter="lr <").error["problems"]
+    assert place.told(made) == {**made, "fired": 0}
+
+
+def test_a_folder_has_the_rules_that_may_fire_in_it(place: Place) -> None:
+    o = place.owner
+    for name, pattern in (
+        ("all", ""), ("words", "resnet status:failed"), ("below", f"{o}/vision/**"), ("one", f"{o}/vision/a*"),
+        ("other", f"{o}/nlp/**"), ("any", "lr-*"), ("stars", f"*/vis*/*/*/run-? {o}/**"),
+    ):  # fmt: skip
+        place.rule("failed", name=name, filter=pattern)
+
+    def names(folder: str) -> set[str]:
+        return {each["name"] for each in place.client.get("/rules", folder=folder)["data"]}
+
+    everywhere = {"all", "words", "any"}
+    assert names(o) == {*everywhere, "below", "one", "other", "stars"}
+    assert names(f"{o}/vision") == names(f"{o}/vision/") == {*everywhere, "below", "one", "stars"}
+    assert names(f"{o}/vision/sweep/deep") == {*everywhere, "below", "stars"}
+    assert names(f"{o}/vision/sweep/deep/more") == {*everywhere, "below"}
+    assert names(f"{o}/nlp") == {*everywhere, "other"}
+    assert place.client.ask("GET", "/rules", folder=o, owner=o).status == 400
+    assert place.client.ask("GET", "/rules", folder="*/x").status == 400
+
+
 def test_who_may_not_write_makes_and_sees_no_rules(place: Place) -> None:
     tokens = place.server.store
     assert tokens is not None
@@ -119,6 +207,9 @@ def test_who_may_not_write_makes_and_sees_no_rules(place: Place) -> None:
         assert [each["id"] for each in data] == ([made["id"]] if name == "writer" else [])
         assert client.ask("GET", "/rules", owner=place.owner).status == status
         assert client.post(f"/rules/{made['id']}/test", {}).status == status
+        assert client.ask("GET", "/rules", folder=f"{place.owner}/p").status == status
+        wrong = client.put(f"/rules/{made['id']}", {"when": "never"})
+        assert wrong.status == (400 if name == "writer" else status), "who may not is told nothing else"
         answer = client.post("/rules", rule(place, when="never"))
         assert answer.status == (400 if name == "writer" else status), "who may not is told nothing else"
     for name in ("stranger", "reader", "writer"):

@@ -15,7 +15,7 @@ from ml_dash.query.times import iso_time
 from ml_dash.series import Kind, Series
 from ml_dash.server.runner import EmbeddedServer
 from tests.server.alerts.place import ALERTS, MINUTE, Place
-from tests.support.receiving import Receiver
+from tests.support.receiving import Receiver, receiving
 from tests.support.serving import SECOND, TOKEN, Client, objects, run_row, until
 
 
@@ -336,6 +336,48 @@ def test_what_was_fired_for_goes_with_its_experiment_and_its_rule(place: Place, 
     place.later(5)
     assert place.client.ask("DELETE", f"/rules/{rule['id']}").status == 404
     assert len(hook.got) == 1
+
+
+def test_a_rule_that_was_changed_waits_for_what_it_says_now(place: Place, hook: Receiver) -> None:
+    """Also in an attempt of which it has told, and of which its former filter has left it out."""
+    rule = place.rule("above", metric="train/loss", bound=3)
+    run = place.run()
+    place.log(run, loss=4)
+    hook.wait_for(1)
+    place.later(2)
+    assert place.told(rule)["fired"] == 1
+    body = {"name": "mine", "when": "above", "metric": "train/loss", "bound": 10}
+    assert place.client.put(f"/rules/{rule['id']}", {**body, "filter": f"{place.owner}/q/**"}).status == 200
+    place.log(run, loss=11)
+    place.settled()
+    assert place.client.put(f"/rules/{rule['id']}", body).body["fired"] == 0
+    place.log(run, loss=5)
+    place.settled()
+    assert len(hook.got) == 1, "the bound is another one now"
+    place.log(run, loss=12)
+    hook.wait_for(2)
+    place.later(2)
+    assert texts(hook) == ["train/loss is 4 (above 3)", "train/loss is 12 (above 10)"]
+    # another name is no other rule: what was told once in an attempt is not told again
+    assert place.client.put(f"/rules/{rule['id']}", {**body, "name": "louder"}).body["fired"] == 1
+    place.log(run, loss=13)
+    place.settled()
+    assert len(hook.got) == 2
+
+
+def test_what_nobody_has_taken_goes_where_the_rule_tells_now(place: Place, hook: Receiver) -> None:
+    """Who mends an address need not wait for the next failure to see that it is right."""
+    hook.answer = lambda _: (500, {})
+    rule = place.rule("failed")
+    place.end(place.run())
+    (first,) = hook.wait_for(1)
+    until(lambda: place.told(rule)["problem"] is not None, "it is told why it was not taken")
+    with receiving() as mended:
+        body = {"name": "mine", "when": "failed", "to": {"kind": "webhook", "url": mended.url}}
+        assert place.client.put(f"/rules/{rule['id']}", body).body["problem"] is None
+        (got,) = mended.wait_for(1)
+        assert got.id == first.id
+        until(lambda: place.told(rule)["lastDeliveredAt"] is not None, "it was taken")
 
 
 def test_rows_are_stored_whatever_rules_wait_for(place: Place) -> None:

@@ -71,6 +71,7 @@ BOUNDED_OTHERWISE = {
     "POST /experiments/{id}/move",
     "POST /experiments/{id}/tags",
     "PUT /experiments/{id}/note",
+    "PUT /experiments/{id}/readme",
     "POST /experiments/{id}/stop",
     "POST /experiments/{id}/writers/{writer}/frames",
     "GET /experiments/{id}/files/{file}",

@@ -30,6 +30,7 @@ PAGES = {
     "/experiments/{prefix}",
     "/compare",
     "/diff",
+    "/rules",
     "/trash",
     "/sign-in",
     "/assets/{name}",

@@ -44,6 +44,7 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
         "/experiments/a/b%2Fc/d",
         "/compare?e=a/b",
         "/diff?e=a/b",
+        "/rules",
         "/trash",
         "/sign-in?to=/",
     ],

@@ -280,6 +280,42 @@ def test_a_note_is_kept_beside_the_readme(client: Client, owner: str) -> None:
     assert put_note(client, experiment, "").body["note"] is None
 
 
+def test_a_readme_is_changed_and_searched_until_a_run_says_another_one(client: Client, owner: str) -> None:
+    prefix = f"{owner}/p/n"
+    experiment = client.create(prefix, readme="of the run")
+    path = f"/experiments/{experiment}/readme"
+    assert client.put(path, {"readme": "# Warm-up \ud800"}).body["readme"] == "# Warm-up \ud800"
+    assert (listed(client, owner=owner, search="warm-up"), listed(client, owner=owner, search="run")) == (
+        ["n"],
+        [],
+    )
+    # what a journal that comes later has said before does not count, and what it says from now on does
+    said = client.post("/experiments", {"prefix": prefix, "readme": "old", "saidNs": {"readme": NOON}})
+    assert said.body["readme"] == "# Warm-up \ud800"
+    assert client.post("/experiments", {"prefix": prefix, "readme": "new"}).body["readme"] == "new"
+    assert client.put(path, {"readme": ""}).body["readme"] is None
+    assert client.put(path, {"readme": "x" * ((1 << 20) + 1)}).status == 400
+    assert client.put(path, {"note": "x"}).status == 400
+    (newest, *_) = client.get(f"/experiments/{experiment}/history")["data"]
+    assert (newest["action"], newest["details"]) == ("readme", {"characters": 0})
+
+
+@pytest.mark.parametrize("what", ["note", "readme"])
+def test_of_two_who_change_a_text_the_second_is_told(client: Client, owner: str, what: str) -> None:
+    experiment = client.create(f"{owner}/p/n")
+    path = f"/experiments/{experiment}/{what}"
+    assert client.put(path, {what: "theirs", "before": ""}).status == 200
+    answer = client.put(path, {what: "mine", "before": ""})
+    assert (answer.status, answer.error["code"]) == (412, "changed")
+    assert client.put(path, {what: "theirs", "before": "x"}).status == 200, (
+        "what is there already harms nobody"
+    )
+    assert client.put(path, {what: "both", "before": "theirs"}).body[what] == "both"
+    assert client.put(path, {what: "any"}).body[what] == "any"
+    assert client.put(path, {what: "x", "before": 3}).status == 400
+    assert len(client.get(f"/experiments/{experiment}/history")["data"]) == 3
+
+
 def test_who_did_what_is_written_down(server: EmbeddedServer, client: Client, owner: str) -> None:
     made = client.post(
         "/tokens", {"name": "reed's laptop", "grants": [{"owner": owner, "scope": "write"}]}

@@ -28,6 +28,7 @@ VERBS: list[tuple[str, str, Any]] = [
     ("POST", "experiments/{id}/move", {"to": "alice/p/b"}),
     ("POST", "experiments/{id}/tags", {"add": ["new"]}),
     ("PUT", "experiments/{id}/note", {"note": "new"}),
+    ("PUT", "experiments/{id}/readme", {"readme": "new"}),
 ]
 
 
@@ -85,6 +86,10 @@ async def test_both_are_changed_in_the_same_words(place: TestPlace, page: Page) 
     assert (await page.ask("PUT", f"{first}/note", {"note": "**good**"}))["note"] == "**good**"
     found = await page.ask("GET", first)
     assert (found["tags"], found["note"]) == (["best"], "**good**")
+    assert (await page.ask("PUT", f"{first}/readme", {"readme": "# It", "before": ""}))["readme"] == "# It"
+    again = {"readme": "# Mine", "before": ""}
+    assert (await page.refused("PUT", f"{first}/readme", again, status=412))[0] == "changed"
+    assert (await page.ask("GET", first))["readme"] == "# It"
 
     assert (await page.refused("POST", f"{first}/move", {"to": "alice/p/b"}, status=409))[0] == "exists"
     assert (await page.refused("POST", f"{first}/move", {"to": "x"}, status=400))[0] == "invalid"

@@ -24,6 +24,8 @@ const HEIGHTS = { small: 168, medium: 240, large: 360 } as const;
 /** The least width of a chart, and what is between two. */
 const WIDTHS = { small: 250, medium: 360, large: 520 } as const;
 const GAP = 8;
+/** By how much a chart may be narrower on paper, so that as many fit as should. */
+const ON_PAPER = 20;
 
 export function Charts(): JSX.Element {
   const { expanded } = view.value;
@@ -64,6 +66,7 @@ export function Charts(): JSX.Element {
               </MadePart>
             )}
             {!sections.length && <Nothing />}
+            <p class="print-only muted">Charts are on paper as far as they were in sight.</p>
           </>
         )}
       </div>
@@ -131,7 +134,7 @@ function SectionPart({ section, room }: { section: Section; room: number }): JSX
     <section class="chart-section" aria-label={name}>
       <SectionHead name={name} told={whole(charts.length)} isOpen={open} />
       {open && (
-        <div class="panels" style={{ gridTemplateColumns: `repeat(${columns}, minmax(0, 1fr))` }}>
+        <div class="panels" style={{ gridTemplateColumns: `repeat(${columns}, minmax(0, 1fr))`, "--chart-width": `${WIDTHS[size] - ON_PAPER}px` }}>
           {charts.slice(0, made).map((chart) => (
             <Panel key={chart.title} chart={chart} title={shortTitle(chart, name)} height={HEIGHTS[size]} columns={columns} />
           ))}

@@ -1,11 +1,12 @@
 /** Where the workspace is: owner, project, folder, each a way up, and a tree to go elsewhere. */
 
-import { ChevronDown } from "lucide-preact";
+import { BellPlus, ChevronDown } from "lucide-preact";
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
 import { useLoad } from "../../state/poll";
-import { folderPath } from "../../state/url";
+import { mayWrite, session } from "../../state/session";
+import { folderPath, rulesPath } from "../../state/url";
 import { Link } from "../../ui/basic";
 import { whole } from "../../ui/format";
 import { Popover } from "../../ui/Popover";
@@ -32,9 +33,19 @@ export function WorkspaceHead(): JSX.Element {
       </Popover>
     </nav>
     <Bell />
+    {mayRule(view.value.folder) && (
+      <Link class="icon-link" href={rulesPath(view.value.folder)} aria-label="Rules of alerts" title="Rules: whom to tell of what">
+        <BellPlus />
+      </Link>
+    )}
     <ViewMenu />
     </>
   );
+}
+
+/** Whether who is signed in may see and make rules of a folder; of all, where there is one to make them of. */
+function mayRule(folder: string): boolean {
+  return folder ? mayWrite(folder.split("/")[0]!) : (session.value?.writes.length ?? 0) > 0;
 }
 
 function Folders(): JSX.Element {

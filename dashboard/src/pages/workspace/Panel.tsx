@@ -5,6 +5,7 @@ import type { JSX } from "preact";
 import { useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import { keyed } from "../../charts/plot";
+import { printing } from "../../state/printing";
 import { theme } from "../../state/theme";
 import { plain } from "../../ui/terminal";
 import { curves } from "./curves";
@@ -101,6 +102,10 @@ export function Panel(props: {
     const axes = axesFor(traces, { width, height, x: axis, logX, logY, xRange: range, yRange: yRange ?? own.yRange, cut: own.cut });
     return axes && { axes, traces, width, height };
   }, [traces, width, height, axis, logX, logY, range?.[0], range?.[1], yRange, own.yRange?.[0], own.yRange?.[1], own.cut]);
+  useLayoutEffect(() => {
+    // an effect would come when the page is on paper already
+    if (printing.value) surface.current?.show(scene);
+  }, [scene, printing.value]);
   useEffect(() => {
     surface.current?.show(scene);
     surface.current?.mark(null, hovered.peek());

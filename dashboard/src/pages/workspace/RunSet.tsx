@@ -34,12 +34,14 @@ export function RunSet(props: {
   reachAll: () => Promise<void>;
 }): JSX.Element {
   const { asked, total, error, pending, problems, rows } = listing.value;
-  const { table, filter } = view.value;
+  const { table, filter, folder } = view.value;
   const shown = table ? columns.value : fitting(columns.value, props.width - NAME - BESIDE);
   return (
     <section class="runs" aria-label="Run set">
       <header class="runs-head">
-        <h1>Runs</h1>
+        <h1>
+          Runs{folder && <span class="print-only"> in {plain(folder)}</span>}
+        </h1>
         <span class="muted" role="status">
           {asked || problems.length ? (isGrouped.value ? ofGroups() : counted(drawn.value.length, total)) : "Loading…"}
         </span>

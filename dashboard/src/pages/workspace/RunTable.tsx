@@ -5,6 +5,7 @@ import type { JSX } from "preact";
 import { useRef } from "preact/hooks";
 
 import type { ListedExperiment } from "../../api/types";
+import { PRINTED_MAX, printing } from "../../state/printing";
 import { experimentPath } from "../../state/url";
 import { Link, now, standing, Tags, Time } from "../../ui/basic";
 import { duration, text, whole } from "../../ui/format";
@@ -25,6 +26,8 @@ import { drawnBy, groupSwitched, isGroupDrawn, switched } from "./visible";
 const ROW = 28;
 /** Pixels before the name. */
 const BEFORE = 66;
+/** Pixels that are wide enough for A4 and Letter upright, with their margins. */
+const PAPER = 700;
 const [DIGITS, GROUP_DIGITS] = [5, 4];
 const STANDING_WORDS = { stale: "stale: marked as running, but no heartbeat", unknown: "not started" } as const;
 
@@ -47,10 +50,13 @@ export function RunTable(props: {
   const anchors = useRef({ eye: 0, tick: 0 });
   const isDrawn = drawnBy(view.value);
   const name = props.isNameFixed ? `${props.nameWidth}px` : `minmax(${props.nameWidth}px, 1fr)`;
-  const template = `28px 24px 14px ${name} ${widths.map((width) => `${width}px`).join(" ")}`;
+  // what is there to press is not on paper
+  const template = `${printing.value ? "2px 0 14px" : "28px 24px 14px"} ${name} ${widths.map((width) => `${width}px`).join(" ")}`;
   const style = { gridTemplateColumns: template };
   const least = BEFORE + props.nameWidth + widths.reduce((sum, width) => sum + width, 0);
+  const zoom = printing.value ? Math.min(1, PAPER / least) : 1;
   const stays = staying(columns, widths, props.nameWidth);
+  const onPaper = Math.min(isGrouped.value ? count : rows.length, PRINTED_MAX);
 
   /** What a click at a place is meant for: with Shift all from the last click on. */
   function meant(kind: "eye" | "tick", at: number, isLong: boolean): Set<string> {
@@ -62,7 +68,7 @@ export function RunTable(props: {
   const hoveredAt = cursor.value && hovered.value ? placeOf(hovered.value) : -1;
   const broughtIn = hoveredAt >= 0 ? hoveredAt : props.active;
   return (
-    <div class="runs-table" role="table" aria-label="Runs" aria-rowcount={count + 1}>
+    <div class="runs-table" role="table" aria-label="Runs" aria-rowcount={count + 1} style={{ zoom }}>
       <VirtualList
         count={count}
         rowHeight={ROW}
@@ -96,6 +102,11 @@ export function RunTable(props: {
           );
         }}
       />
+      {onPaper < count && (
+        <p class="print-only note">
+          The first {whole(onPaper)} of {whole(count)}: as far as the list was scrolled, and {whole(PRINTED_MAX)} at most. Its CSV has all.
+        </p>
+      )}
     </div>
   );
 }

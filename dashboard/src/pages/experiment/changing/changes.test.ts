@@ -1,6 +1,6 @@
 import { afterEach, expect, test, vi } from "vitest";
 
-import { ChangedMeanwhile, problemOfName, problemOfTag, stopText, toTrash, writeNote } from "./changes";
+import { ChangedMeanwhile, problemOfName, problemOfTag, stopText, toTrash, writeText } from "./changes";
 
 interface Asked {
   method: string;
@@ -13,9 +13,14 @@ function serve(note: string | null): { asked: Asked[]; record: { id: string; not
   const asked: Asked[] = [];
   const record = { id: "exp_1", note };
   vi.stubGlobal("fetch", async (path: string, { method, body }: RequestInit) => {
-    const given = body === undefined ? null : (JSON.parse(body as string) as { note: string });
+    const given = body === undefined ? null : (JSON.parse(body as string) as { note: string; before: string });
     asked.push({ method: method!, path, body: given });
-    if (method === "PUT") record.note = given!.note;
+    if (method === "PUT") {
+      if ((record.note ?? "") !== given!.before && record.note !== given!.note) {
+        return new Response(JSON.stringify({ error: { code: "changed", message: "it was changed meanwhile" } }), { status: 412 });
+      }
+      record.note = given!.note;
+    }
     return new Response(JSON.stringify(record));
   });
   return { asked, record };
@@ -25,18 +30,19 @@ afterEach(() => vi.unstubAllGlobals());
 
 test("a note that somebody has changed meanwhile is not written over", async () => {
   const { asked, record } = serve("theirs");
-  const attempt = writeNote(record, "mine", "what I saw");
+  const attempt = writeText(record, "note", "mine", "what I saw");
   await expect(attempt).rejects.toThrow(ChangedMeanwhile);
+  await expect(attempt).rejects.toMatchObject({ record: { note: "theirs" } });
   expect(record.note).toBe("theirs");
-  await writeNote(record, "both", "theirs");
+  await writeText(record, "note", "both", "theirs");
   expect(record.note).toBe("both");
-  expect(asked.at(-1)).toEqual({ method: "PUT", path: "/api/v1/experiments/exp_1/note", body: { note: "both" } });
+  expect(asked.at(-1)).toEqual({ method: "PUT", path: "/api/v1/experiments/exp_1/note", body: { note: "both", before: "theirs" } });
 });
 
 test("a first note has nothing before it, and the same one once more is no conflict", async () => {
   const { record } = serve(null);
-  await writeNote(record, "first", null);
-  await writeNote(record, "first", null);
+  await writeText(record, "note", "first", "");
+  await writeText(record, "note", "first", "");
   expect(record.note).toBe("first");
 });
 

@@ -1,6 +1,6 @@
 /** What people change of an experiment; the server answers each with the record as it is then. */
 
-import { get, post, put, remove } from "../../../api/client";
+import { ApiError, get, post, put, remove } from "../../../api/client";
 import type { DeletedExperiment, Experiment } from "../../../api/types";
 
 /** Lists leave out what has this tag, unless it is asked for. */
@@ -21,23 +21,29 @@ export function changeTags({ id }: Pick<Experiment, "id">, news: TagNews): Promi
   return post<Experiment>(`experiments/${id}/tags`, news);
 }
 
-/** A note that somebody else has changed since it was shown. */
+/** What is said of an experiment in Markdown: what people note of it, and what it says of itself. */
+export type TextKind = "note" | "readme";
+
+/** A text that somebody else has changed since it was shown. */
 export class ChangedMeanwhile extends Error {
   constructor(readonly record: Experiment) {
-    super("somebody has changed this note meanwhile");
+    super("somebody has changed this meanwhile");
   }
 }
 
 /**
- * Write a note.
+ * Write a text.
  *
  * @param before What it was when somebody began to change it; another one that was written since is not written over.
  * @throws ChangedMeanwhile with the record as it is.
  */
-export async function writeNote({ id }: Pick<Experiment, "id">, note: string, before: string | null): Promise<Experiment> {
-  const now = await get<Experiment>(`experiments/${id}`);
-  if ((now.note ?? "") !== (before ?? "") && now.note !== note) throw new ChangedMeanwhile(now);
-  return put<Experiment>(`experiments/${id}/note`, { note });
+export async function writeText({ id }: Pick<Experiment, "id">, kind: TextKind, text: string, before: string): Promise<Experiment> {
+  try {
+    return await put<Experiment>(`experiments/${id}/${kind}`, { [kind]: text, before });
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.code !== "changed") throw error;
+    throw new ChangedMeanwhile(await get<Experiment>(`experiments/${id}`));
+  }
 }
 
 /** Put an experiment into the trash; one that a run of goes on only by `force`. */

@@ -6,10 +6,10 @@ import { useState } from "preact/hooks";
 import { get } from "../../../api/client";
 import type { Experiment, Files, Logs, Metric, Run } from "../../../api/types";
 import { usePoll } from "../../../state/poll";
+import { mayWrite } from "../../../state/session";
 import { localTime, text, whole } from "../../../ui/format";
 import { plain } from "../../../ui/terminal";
-import { NoteCard } from "../changing/NoteCard";
-import { MarkdownText } from "../MarkdownText";
+import { TextCard } from "../changing/TextCard";
 import { Attempts } from "./Attempts";
 import { Params } from "./Params";
 import { Failure, Surroundings, useEnvironments } from "./Surroundings";
@@ -33,16 +33,23 @@ export function Overview(props: {
     <div class="overview">
       <div class="overview-column">
         {processes && <Failure processes={processes} attempts={record.attempts} />}
-        <NoteCard record={record} onChange={props.onChange} />
-        <section aria-label="Readme" class="card readme">
-          {record.readme ? (
-            <MarkdownText record={record} text={record.readme} />
-          ) : (
-            <p class="muted">
-              There is no readme: <code>{`Experiment("${plain(record.prefix)}", readme="# What this is")`}</code>
-            </p>
-          )}
-        </section>
+        {(mayWrite(record.owner) || record.note) && (
+          <TextCard kind="note" title="Note" begin="Write a note" record={record} onChange={props.onChange}>
+            <p class="muted">What was tried here, what came out, what to try next.</p>
+          </TextCard>
+        )}
+        <TextCard
+          kind="readme"
+          title="Readme"
+          begin="Write a readme"
+          record={record}
+          onChange={props.onChange}
+          hint="A run that starts again with a readme of its own has it replaced; a note stays."
+        >
+          <p class="muted">
+            There is no readme: <code>{`Experiment("${plain(record.prefix)}", readme="# What this is")`}</code>
+          </p>
+        </TextCard>
         <Params record={record} />
       </div>
       <div class="overview-column">

@@ -1,16 +1,17 @@
-/** What people have written of an experiment, in Markdown; whoever may write can change it. */
+/** The note on an experiment, or its readme, in Markdown; whoever may write can change it. */
 
-import type { JSX } from "preact";
+import type { ComponentChildren, JSX } from "preact";
 import { useMemo, useState } from "preact/hooks";
 
 import type { Experiment } from "../../../api/types";
 import { mayWrite } from "../../../state/session";
+import { tell } from "../../../ui/Notice";
 import { MarkdownText } from "../MarkdownText";
-import { ChangedMeanwhile, writeNote } from "./changes";
+import { ChangedMeanwhile, type TextKind, writeText } from "./changes";
 
 interface Draft {
   text: string;
-  /** What the note was when it was begun. */
+  /** What it was when it was begun. */
   before: string;
 }
 
@@ -19,16 +20,26 @@ function focused(element: HTMLTextAreaElement | null): void {
   if (document.activeElement === document.body) element?.focus();
 }
 
-export function NoteCard(props: { record: Experiment; onChange: (record: Experiment) => void }): JSX.Element | null {
-  const { record, onChange } = props;
+export function TextCard(props: {
+  kind: TextKind;
+  title: string;
+  /** What the button says where there is none yet. */
+  begin: string;
+  record: Experiment;
+  onChange: (record: Experiment) => void;
+  /** What stands there where there is none. */
+  children: ComponentChildren;
+  /** What is good to know of what one changes. */
+  hint?: string;
+}): JSX.Element {
+  const { kind, title, record, onChange } = props;
   const [draft, setDraft] = useState<Draft | null>(null);
   const [problem, setProblem] = useState("");
   const [shown, setShown] = useState(false);
   const [busy, setBusy] = useState(false);
-  const note = record.note ?? "";
+  const written = record[kind] ?? "";
   const may = mayWrite(record.owner);
-  const preview = useMemo(() => (draft && shown ? draft.text : note), [draft, shown, note]);
-  if (!may && !note) return null;
+  const preview = useMemo(() => (draft && shown ? draft.text : written), [draft, shown, written]);
 
   function close(): void {
     setDraft(null);
@@ -39,15 +50,22 @@ export function NoteCard(props: { record: Experiment; onChange: (record: Experim
   async function save(): Promise<void> {
     if (!draft || busy) return;
     setBusy(true);
+    const { text, before } = draft;
+    const next = text.trim() ? text : "";
     try {
-      onChange(await writeNote(record, draft.text.trim() ? draft.text : "", draft.before));
+      onChange(await writeText(record, kind, next, before));
       close();
+      if (next !== before) {
+        const undo = async (): Promise<void> => onChange(await writeText(record, kind, before, next));
+        tell({ text: `The ${kind} is ${next ? "saved" : "gone"}.`, undo });
+      }
     } catch (error) {
       if (error instanceof ChangedMeanwhile) {
-        const theirs = error.record.note ?? "";
+        const theirs = error.record[kind] ?? "";
         onChange(error.record);
-        setDraft({ text: `${theirs}\n\n${draft.text}`.trim(), before: theirs });
-        setProblem("Somebody has changed this note meanwhile: what they wrote stands above yours now. Save once more.");
+        setDraft({ text: `${theirs}\n\n${text}`.trim(), before: theirs });
+        setProblem(`Somebody has changed this ${kind} meanwhile: what they wrote stands above yours now. Save once more.`);
+        setShown(false);
       } else {
         setProblem((error as Error).message);
       }
@@ -56,12 +74,12 @@ export function NoteCard(props: { record: Experiment; onChange: (record: Experim
   }
 
   return (
-    <section aria-label="Note" class="card note-card">
+    <section aria-label={title} class={`card ${kind}-card`}>
       <div class="section-head">
-        <h2>Note</h2>
+        <h2>{title}</h2>
         {may && !draft && (
-          <button type="button" class="quiet" onClick={() => setDraft({ text: note, before: note })}>
-            {note ? "Edit" : "Write a note"}
+          <button type="button" class="quiet" aria-label={written ? `Edit the ${kind}` : undefined} onClick={() => setDraft({ text: written, before: written })}>
+            {written ? "Edit" : props.begin}
           </button>
         )}
         {draft && (
@@ -72,7 +90,7 @@ export function NoteCard(props: { record: Experiment; onChange: (record: Experim
       </div>
       {draft && !shown && (
         <textarea
-          aria-label="Note in Markdown"
+          aria-label={`${title} in Markdown`}
           value={draft.text}
           rows={Math.min(24, Math.max(6, draft.text.split("\n").length + 1))}
           ref={focused}
@@ -84,8 +102,14 @@ export function NoteCard(props: { record: Experiment; onChange: (record: Experim
         />
       )}
       {(!draft || shown) && preview && <MarkdownText record={record} text={preview} />}
-      {!draft && !note && <p class="muted">What was tried here, what came out, what to try next.</p>}
-      {problem && <p class="problem">{problem}</p>}
+      {draft && shown && !preview && <p class="muted">Nothing is written yet.</p>}
+      {!draft && !written && props.children}
+      {draft && props.hint && <p class="muted">{props.hint}</p>}
+      {problem && (
+        <p class="problem" role="alert">
+          {problem}
+        </p>
+      )}
       {draft && (
         <p class="dialog-end">
           <button type="button" onClick={close}>
