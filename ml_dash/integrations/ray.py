@@ -9,7 +9,7 @@ from ml_dash.integrations.frameworks import base_of, hook
 from ml_dash.integrations.tracked import Tracked, log_values, set_params
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ray.tune.logger import LoggerCallback as _Base
 else:
@@ -39,7 +39,8 @@ class DashCallback(_Base):
     """Logs each trial as an experiment ``<prefix>/<trial id>``, from the process that drives the trials.
 
     Results are rows of ``result``, with the iteration as their step, nested ones by their names. A trial that has
-    raised is FAILED; one that a scheduler has stopped early is COMPLETED, as for Tune.
+    raised is FAILED; one that a scheduler has stopped early is COMPLETED, as for Tune. A trial whose run is asked to
+    stop ends with its next result, and the others go on.
 
     Args:
         prefix: the folder of the trials' experiments, ``owner/project/path…``.
@@ -64,6 +65,15 @@ class DashCallback(_Base):
         Tracked(f"{self._prefix}/trial", arguments)
         self._arguments = arguments
         self._trials: dict[str, Tracked] = {}
+
+    @hook
+    def on_step_begin(self, iteration: int, trials: Sequence[Any], **info: Any) -> None:
+        """Let the trials whose runs are asked to stop end with their next result."""
+        asked = {name for name, tracked in self._trials.items() if tracked.should_stop}
+        for trial in trials if asked else ():
+            if trial.trial_id in asked:
+                # A callback has no other way to end one; and a new one, for trials share what the user has given.
+                trial.stopping_criterion = {**trial.stopping_criterion, "training_iteration": 0}
 
     @hook
     def log_trial_start(self, trial: Any) -> None:

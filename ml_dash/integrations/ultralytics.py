@@ -42,14 +42,22 @@ def log_to(
     return callbacks
 
 
-EVENTS = ("on_pretrain_routine_end", "on_train_epoch_end", "on_fit_epoch_end", "on_train_end", "teardown")
+EVENTS = (
+    "on_pretrain_routine_end",
+    "on_train_batch_end",
+    "on_train_epoch_end",
+    "on_fit_epoch_end",
+    "on_train_end",
+    "teardown",
+)
 
 
 class DashCallbacks:
     """Logs each epoch's losses, learning rates and validation, the arguments, plots and the best weights.
 
-    The process of rank zero logs. A run that it has started is FAILED when the training raises. A training with
-    ``resume=True`` goes on in its experiment.
+    The process of rank zero logs. A run that it has started is FAILED when the training raises, and one that is asked
+    to stop ends the training: behind the batch, or of several processes behind the epoch, for there Ultralytics has
+    them agree. A training with ``resume=True`` goes on in its experiment.
 
     Args:
         experiment: an `Experiment`, or the prefix of one.
@@ -79,6 +87,12 @@ class DashCallbacks:
         set_params(experiment, {"num_parameters": int(parameters)})
 
     @hook
+    def on_train_batch_end(self, trainer: Any) -> None:
+        """Stop a training of one process where its run is asked to."""
+        if _is_alone() and self._tracked.should_stop:
+            trainer.stop = True
+
+    @hook
     def on_train_epoch_end(self, trainer: Any) -> None:
         """Log losses and learning rates."""
         if not _is_silent():
@@ -87,9 +101,13 @@ class DashCallbacks:
 
     @hook
     def on_fit_epoch_end(self, trainer: Any) -> None:
-        """Log the validation's losses and metrics."""
-        if not _is_silent():
-            log_values(self._tracked.start(), trainer.metrics, trainer.epoch)
+        """Log the validation's losses and metrics; stop the training where its run is asked to."""
+        if _is_silent():
+            return
+        # Behind this the process of rank zero tells the others whether they stop. First, for the row may be refused.
+        if self._tracked.should_stop:
+            trainer.stop = True
+        log_values(self._tracked.start(), trainer.metrics, trainer.epoch)
 
     @hook
     def on_train_end(self, trainer: Any) -> None:
@@ -115,3 +133,7 @@ class DashCallbacks:
 
 def _is_silent() -> bool:
     return os.environ.get("RANK", "-1") not in {"-1", "0"}
+
+
+def _is_alone() -> bool:
+    return os.environ.get("RANK", "-1") == "-1" or os.environ.get("WORLD_SIZE", "1") == "1"

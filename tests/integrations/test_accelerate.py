@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import ml_dash
-from tests.support.frameworks import needs, rows, snippet, status, train
+from tests.support.frameworks import TIMEOUT, needs, rows, snippet, status, train
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(TIMEOUT)]
 
 LOOP = """
 import numpy as np

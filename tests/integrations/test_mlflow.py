@@ -8,9 +8,9 @@ import pytest
 
 import ml_dash
 from ml_dash.server.runner import EmbeddedServer
-from tests.support.frameworks import needs, rows, snippet, status, train
+from tests.support.frameworks import TIMEOUT, needs, rows, snippet, status, train
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(TIMEOUT)]
 
 
 @pytest.fixture(autouse=True)

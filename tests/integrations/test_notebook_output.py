@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import ml_dash
-from tests.support.frameworks import needs, train
+from tests.support.frameworks import TIMEOUT, needs, train
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(TIMEOUT)]
 
 _SCRIPT = '''
 from jupyter_client.manager import start_new_kernel

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import ml_dash
-from tests.support.frameworks import needs, rows, snippet, train
+from tests.support.frameworks import TIMEOUT, needs, rows, snippet, train
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(TIMEOUT)]
 
 PREPARED = """
 import optuna

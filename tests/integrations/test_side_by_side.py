@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.integrations.side_by_side import CASES, WANDB, compared, lacking, table
-from tests.support.frameworks import PAGE, needs
+from tests.support.frameworks import PAGE, TIMEOUT, needs
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(TIMEOUT)]
 
 
 @pytest.mark.parametrize("name", sorted(CASES))

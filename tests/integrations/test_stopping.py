@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import ml_dash
-from tests.support.frameworks import needs, rows, status, train
+from tests.support.frameworks import TIMEOUT, needs, rows, status, train
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(TIMEOUT)]
 
 PREFIX = "alice/p/stopped"
 ASKING = """
@@ -140,6 +140,48 @@ print(model.num_timesteps)
 """,
 }
 
+ULTRALYTICS = """
+import os
+from PIL import Image
+from ultralytics import YOLO
+from ml_dash.integrations.ultralytics import log_to
+
+for part in ("train", "val"):
+    for colour in ("red", "blue"):
+        os.makedirs(f"data/{part}/{colour}", exist_ok=True)
+        for number in range(4):
+            Image.new("RGB", (32, 32), colour).save(f"data/{part}/{colour}/{number}.png")
+settings = dict(data="data", epochs=10**6, imgsz=32, batch=4, workers=0, device="cpu", project="out", amp=False)
+model = YOLO("yolo11n-cls.yaml")
+log_to(model, "alice/p/stopped", checkpoints=False)
+epochs = []
+model.add_callback("on_train_epoch_end", lambda trainer: epochs.append(trainer.epoch))
+model.train(patience=10**6, plots=False, val=False, **settings)
+print(len(epochs))
+"""
+RAY = """
+import os
+from ray import tune
+from ml_dash.integrations.ray import DashCallback
+
+def train(config):
+    for step in range(100_000 if config["x"] else 30):
+        time.sleep(0.02)
+        tune.report({"loss": config["x"] + step})
+
+def ask_one():
+    while True:
+        if os.path.exists(".dash"):
+            for exp in ml_dash.experiments(".dash"):
+                if exp.params.get().get("x") == 1.0:
+                    return ask(exp.prefix)
+        time.sleep(0.05)
+
+threading.Thread(target=ask_one, daemon=True).start()
+config = tune.RunConfig(callbacks=[DashCallback("alice/p/tuned")], stop={"training_iteration": 200_000})
+tune.Tuner(train, param_space={"x": tune.grid_search([1.0, 0.0])}, run_config=config).fit()
+"""
+
 
 @pytest.mark.parametrize("framework", SCRIPTS)
 def test_a_training_ends_where_its_run_is_asked_to_stop(tmp_path: Path, framework: str) -> None:
@@ -184,3 +226,25 @@ print(len(study.trials))
     assert (
         ml_dash.open("alice/p/sweep/trial-2", tmp_path / ".dash").params.get()["optuna.state"] == "COMPLETE"
     )
+
+
+def test_a_training_of_ultralytics_ends_behind_the_batch(tmp_path: Path) -> None:
+    needs("ultralytics", "torchvision")
+    epochs = int(train(ASKING + ULTRALYTICS, tmp_path, YOLO_CONFIG_DIR=str(tmp_path)).split()[-1])
+    assert 0 < epochs < 10**6
+    assert status(tmp_path, PREFIX) == "CANCELLED"
+    assert len(rows(tmp_path, PREFIX, "train")) == min(10_000, epochs)
+
+
+def test_a_trial_of_ray_ends_with_its_next_result_and_the_others_go_on(tmp_path: Path) -> None:
+    needs("ray")
+    script = ASKING.replace("threading.Thread(target=ask, daemon=True).start()\n", "") + RAY
+    train(script, tmp_path, RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS="0")
+    ended = {}
+    for each in (tmp_path / ".dash/alice/p/tuned").iterdir():
+        prefix = f"alice/p/tuned/{each.name}"
+        x = ml_dash.open(prefix, tmp_path / ".dash").params.get()["x"]
+        ended[x] = (status(tmp_path, prefix), len(rows(tmp_path, prefix, "result")))
+    assert ended[0.0] == ("COMPLETED", 30)
+    assert ended[1.0][0] == "CANCELLED"
+    assert 0 < ended[1.0][1] < 10_000

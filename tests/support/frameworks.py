@@ -12,9 +12,15 @@ from typing import Any
 import pytest
 
 import ml_dash
+from tests.support.processes import Finished, finish
 from tests.support.project import PROJECT
 
 PYTHON = PROJECT / ".venv" / "integrations" / "bin" / "python"
+DEADLINE = 900.0
+"""Seconds after which a script counts as hanging. To import a framework takes up to twenty on an idle processor, in
+each process of a training: beside other work that becomes minutes."""
+TIMEOUT = 3 * DEADLINE
+"""Of a test, which runs two of them at most."""
 PAGE = (PROJECT / "docs" / "integrations.md").read_text(encoding="utf-8")
 
 
@@ -40,8 +46,8 @@ def train(script: str, cwd: Path, *, status: int = 0, **environment: str) -> str
     return finished.stdout
 
 
-def run(script: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a script in `cwd` to its end."""
+def run(script: str, cwd: Path, **environment: str) -> Finished:
+    """Run a script in `cwd` to its end; one that hangs fails the test with the stacks of its threads."""
     # Without its cache of bytecode torch takes ten seconds to import, each time.
     environment_of_tests = {
         name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
@@ -51,16 +57,18 @@ def run(script: str, cwd: Path, **environment: str) -> subprocess.CompletedProce
         "HF_HUB_OFFLINE": "1",
         "KERAS_BACKEND": "torch",
         "OMP_NUM_THREADS": "1",
+        "PYTHONFAULTHANDLER": "1",
     }
-    return subprocess.run(
+    process = subprocess.Popen(
         [PYTHON, "-c", textwrap.dedent(script)],
         cwd=cwd,
         env={**environment_of_tests, "PYTHONPATH": str(PROJECT), "COLUMNS": "200", **quiet, **environment},
-        capture_output=True,
-        text=True,
-        timeout=190,
-        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     )
+    return finish(process, deadline=DEADLINE)
 
 
 def snippet(heading: str, number: int = 0) -> str:
