@@ -192,8 +192,13 @@ def _steps_done(trainer: Any) -> int | None:
     if trainer is None or trainer.state.fn != "fit":
         return None
     checkpoint = getattr(getattr(trainer, "_checkpoint_connector", None), "_loaded_checkpoint", None) or {}
+    done: int = checkpoint.get("global_step", 0)
     loops = checkpoint.get("loops", {}).get("fit_loop", {})
-    last = loops.get("epoch_loop.state_dict", {}).get("_batches_that_stepped")
-    # A checkpoint is saved before that is counted on.
-    done: int = checkpoint.get("global_step", 0) if last is None else last + 1
+    counted = loops.get("epoch_loop.state_dict", {}).get("_batches_that_stepped")
+    if counted is not None:
+        # Within an epoch a checkpoint is saved before its last step is counted, and at the end of one behind that. And
+        # of several optimizers, each has its own global steps.
+        epochs = loops.get("epoch_progress", {}).get("total", {})
+        is_at_end = "processed" in epochs and epochs["processed"] == epochs.get("ready")
+        done = counted if is_at_end else min(done, counted + 1)
     return done or None

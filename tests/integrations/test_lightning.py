@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import ml_dash
-from tests.support.frameworks import needs, rows, snippet, status, train
+from tests.support.frameworks import TIMEOUT, needs, rows, snippet, status, train
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(TIMEOUT)]
 
 PREFIX = "alice/vision/resnet"
 PREPARED = """
@@ -99,6 +99,62 @@ def test_a_training_that_dies_is_failed_and_goes_on_from_its_checkpoint(tmp_path
     assert [row["step"] for row in rows(tmp_path, PREFIX, "train")] == [0, 1, 2, 3, 4, 5]
     assert [row["step"] for row in rows(tmp_path, PREFIX, "train", attempt=2)] == [4, 5]
     assert status(tmp_path, PREFIX) == "COMPLETED"
+
+
+RESUMED = """
+class Two(Model):  # two optimizers, whose steps both count as global ones
+    def __init__(self):
+        super().__init__()
+        self.automatic_optimization = False
+
+    def training_step(self, batch, index):
+        loss = super().training_step(batch, index)
+        for optimizer in self.optimizers():
+            optimizer.zero_grad()
+            self.manual_backward(loss, retain_graph=True)
+            optimizer.step()
+
+    def configure_optimizers(self):
+        return [torch.optim.SGD(self.parameters(), lr=0.01) for _ in range(2)]
+
+from ml_dash.integrations.lightning import DashLogger
+
+kinds = {
+    "step": (Model, dict(every_n_train_steps=4), {}),
+    "epoch": (Model, {}, {}),  # as by default
+    "validation": (Model, dict(save_on_train_epoch_end=False), {}),
+    "accumulated": (Model, {}, dict(accumulate_grad_batches=2)),
+    "within": (Model, dict(save_on_train_epoch_end=False), dict(accumulate_grad_batches=2, val_check_interval=1)),
+    "two": (Two, {}, {}),
+}
+for kind, (make, saved, arguments) in kinds.items():
+    for dies_at, path in ((10 if kind == "two" else 3 if arguments else 5, None), (-1, "found")):
+        if path:
+            path = sorted(map(str, pathlib.Path(kind).glob("*.ckpt")))[-1]
+            done = torch.load(path, weights_only=False)["global_step"] // (2 if kind == "two" else 1)
+            print(kind, done)
+        trainer = _Trainer(
+            accelerator="cpu", log_every_n_steps=1, enable_progress_bar=False, enable_model_summary=False,
+            callbacks=[ModelCheckpoint(kind, save_top_k=-1, **saved)], max_epochs=3, **arguments,
+            logger=DashLogger(f"alice/resumed/{kind}"),
+        )
+        try:
+            trainer.fit(make(), ckpt_path=path)
+            trainer.logger.experiment.run.complete()
+        except RuntimeError:
+            assert not path
+"""
+
+
+def test_a_training_goes_on_with_the_step_behind_its_checkpoint(tmp_path: Path) -> None:
+    """Whenever that is saved: each step has one row, and those that the checkpoint has are the first attempt's."""
+    script = "import pathlib\n" + PREPARED.replace("{package}", "lightning.pytorch") + RESUMED
+    for line in train(script, tmp_path).splitlines():
+        kind, done = line.split()[0], int(line.split()[1])
+        steps = [row["step"] for row in rows(tmp_path, f"alice/resumed/{kind}", "train")]
+        assert steps == list(range(len(steps))), kind
+        again = [row["step"] for row in rows(tmp_path, f"alice/resumed/{kind}", "train", attempt=2)]
+        assert (again[0], len(steps)) == (done, 6 if kind in ("accumulated", "within") else 9), kind
 
 
 def test_of_several_processes_the_first_logs(tmp_path: Path) -> None:
