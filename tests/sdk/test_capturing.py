@@ -331,6 +331,23 @@ def test_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         exp.logs.console("stdin")
 
 
+@pytest.mark.parametrize("mode", [True, "native"])
+@pytest.mark.parametrize("fixture", ["capsys", "capfd"])
+def test_under_pytest_its_capture_and_ours_hear_the_same(
+    tmp_path: Path, request: pytest.FixtureRequest, fixture: str, mode: object
+) -> None:
+    """As in a user's tests of a training: what they assert of its output holds, with a run and behind it."""
+    heard = request.getfixturevalue(fixture)
+    with experiment(tmp_path, capture={"console": mode}, echo=False).run as exp:
+        print("epoch 1")
+        print("careful", file=sys.stderr)
+        assert tuple(heard.readouterr()) == ("epoch 1\n", "careful\n")
+        print("epoch 2")
+    print("behind")
+    assert tuple(heard.readouterr()) == ("epoch 2\nbehind\n", "")
+    assert [row["text"] for row in exp.logs.console()["data"]] == ["epoch 1", "careful", "epoch 2"]
+
+
 def test_printed_lines_come_while_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO()))
     monkeypatch.setattr(capturing, "_PRINTED_SECONDS", 0.01)

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { decode, encode, indented } from "./json";
+import { decode, encode, indented, parsePython } from "./json";
 
 const GOOGOL = `1${"0".repeat(100)}`;
 
@@ -70,3 +70,9 @@ test.each(["", "{", '{"a": [}', '{"a": "b', '{"a": 1} {"a": 2}', '{"a": 1}\n{"a"
     expect(indented(text)).toBe(text);
   },
 );
+
+test("NaN and infinities of Python's JSON are texts, and a text that speaks of them stays what it is", () => {
+  const cells = ["loss: NaN, step 3", '[NaN, "Infinity"]', "\\ NaN ", 0.5];
+  const written = `{"rows": [[NaN, -Infinity,Infinity], ${JSON.stringify(cells)}]}`;
+  expect(parsePython(written)).toEqual({ rows: [["NaN", "-Infinity", "Infinity"], cells] });
+});

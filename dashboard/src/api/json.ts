@@ -4,6 +4,8 @@
 const [FLOAT, INTEGER] = ["__float__", "__integer__"];
 /** Strings, to be passed over, and whole numbers. */
 const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|[-+.\deE]+/gs;
+/** Strings, to be passed over, and what JSON lacks. */
+const STRING_OR_LACKING = /"(?:[^"\\]|\\.)*"|NaN|-?Infinity/gs;
 const LONG_INTEGER = /^-?\d{16,}$/;
 const HAS_LONG_INTEGER = /\d{16}/;
 
@@ -25,6 +27,11 @@ export function decode(text: string, exact = true): unknown {
 
 function marked(digits: string): string {
   return Number.isSafeInteger(Number(digits)) ? digits : `{"${INTEGER}":"${digits}"}`;
+}
+
+/** Parse JSON as Python writes it: NaN and the infinities, as such there, become texts; those within texts stay as they are. */
+export function parsePython(text: string): unknown {
+  return JSON.parse(text.replace(STRING_OR_LACKING, (found) => (found.startsWith('"') ? found : `"${found}"`)));
 }
 
 /** Write a value as Python does: NaN and infinities by name, bigints with all digits; on one line where there is no indent. */

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
+import sys
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ml_dash.errors import InvalidArgumentError
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 _BINS = 64
 _ROWS_MAX = 100_000
 _PREVIEW = 500
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+"""Most cells are of these: what JSON has, and nobody can change."""
 _MESHES = frozenset({"glb", "gltf", "ply", "obj", "stl", "usdz"})
 
 
@@ -58,6 +63,10 @@ class Histogram(MediaValue):
                 raise InvalidArgumentError(
                     f"counts has the shape {numbers.shape} and edges {limits.shape}: edges are one more, and rise"
                 )
+            if not np.isfinite(numbers).all():
+                raise InvalidArgumentError(
+                    f"counts={numbers.tolist()!r:.200} of a histogram are finite numbers"
+                )
             self._counted = {"counts": numbers.tolist(), "edges": limits.tolist(), "odd": 0}
         else:
             if bins not in range(1, 10_001):
@@ -88,8 +97,12 @@ class Table(MediaValue):
 
     Args:
         columns: their names; or a data frame, which has both.
-        rows: a list with a value for each column in each; at most 100,000 rows.
+        rows: a list with a value for each column in each; at most 100,000 rows. Dates are kept as texts in ISO 8601,
+            and lists and dicts as JSON has them. They may change after the call.
         caption: a text below it.
+
+    Raises:
+        InvalidArgumentError: there are too many rows, one does not fit the columns, or a cell has no form in JSON.
     """
 
     kind = "table"
@@ -111,6 +124,9 @@ class Table(MediaValue):
                 raise InvalidArgumentError(
                     f"row {number} of the table has {len(row)} values for {len(names)} columns: give each column one"
                 )
+            for at, cell in enumerate(row):
+                if type(cell) not in _PLAIN:
+                    row[at] = _taken(cell, number, names[at])
         self._names, self._rows = names, taken
         super().__init__("table.json", 64 * len(taken) * len(names), caption)
 
@@ -121,6 +137,23 @@ class Table(MediaValue):
     def write(self, file: BinaryIO) -> object:
         """Write ``columns`` and ``rows``, as JSON."""
         return file.write(json_bytes({"columns": self._names, "rows": self._rows}))
+
+
+def _taken(cell: Any, number: int, column: str) -> Any:
+    """Return a cell as JSON has it, which its owner may change then."""
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and cell is getattr(pandas, "NA", None):
+        return None
+    if isinstance(cell, dt.date):
+        return cell.isoformat()
+    try:
+        return json.loads(json_bytes(on_host(cell)))
+    except InvalidArgumentError:
+        raise InvalidArgumentError(
+            f"row {number} of the table has in column {column!r} a {type(cell).__module__}.{type(cell).__qualname__}, "
+            "which has no form in JSON: pass a text, a number, a bool or None, as str(…); an image or another medium "
+            "is a field of its own beside the table"
+        ) from None
 
 
 def _check_rows(rows: Any) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import json
+import math
 import threading
 import wave
 from collections.abc import Callable, Iterator
@@ -111,6 +113,28 @@ def test_tensors_of_devices_and_of_types_that_numpy_has_not(exp: Experiment) -> 
     assert exp.files("saved.png").exists()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda pixels: pixels[::-1, ::-1],
+        np.asfortranarray,
+        lambda pixels: (pixels / 255).astype(np.float16),
+        lambda pixels: (pixels / 255).astype(">f4"),
+        lambda pixels: (pixels / 255).astype(np.longdouble),
+        lambda pixels: pixels[:1, :1],
+        lambda pixels: pixels[..., :1],
+        lambda pixels: pixels[..., 0] > 20,
+        lambda pixels: np.repeat(pixels[:, :1], 3000, axis=1),
+    ],
+    ids=["turned", "fortran", "half", "big endian", "long", "one pixel", "one channel", "bools", "wide"],
+)
+def test_images_of_odd_shapes_and_types(exp: Experiment, change: Callable[[Any], Any]) -> None:
+    given = change(PIXELS)
+    _, data, _ = logged(exp, ml_dash.Image(given))
+    expected = given * 255.0 if given.dtype.kind in "fb" else given
+    assert np.abs(picture_of(data).astype(float) - np.squeeze(expected).astype(float)).max() <= 1
+
+
 def test_boxes_and_masks(exp: Experiment) -> None:
     classes = np.arange(48).reshape(8, 6) % 5
     box = {"box": [0, 1, 5, 6], "label": "cat", "score": 0.5}
@@ -178,11 +202,29 @@ def test_a_table(exp: Experiment) -> None:
     assert json.loads(data)["rows"] == [["a", 1, True], ["b", 0.5, None]]
 
 
-def test_a_table_of_a_data_frame_and_an_empty_one(exp: Experiment) -> None:
+def test_a_table_of_a_data_frame(exp: Experiment) -> None:
     frame = pytest.importorskip("pandas").DataFrame({"a": [1, 2], "b": ["x", "y"]})
     _, data, _ = logged(exp, ml_dash.Table(frame))
     assert json.loads(data) == {"columns": ["a", "b"], "rows": [[1, "x"], [2, "y"]]}
-    assert ml_dash.Table(["a"], []).about()["rows"] == 0
+
+
+def test_a_table_without_rows_is_one(exp: Experiment) -> None:
+    told, data, _ = logged(exp, ml_dash.Table(["a", "b"], []))
+    assert (told["columns"], told["rows"]) == (["a", "b"], 0)
+    assert json.loads(data) == {"columns": ["a", "b"], "rows": []}
+
+
+def test_cells_of_a_table_are_what_they_were_at_the_call(exp: Experiment) -> None:
+    pandas = pytest.importorskip("pandas")
+    changed: dict[str, Any] = {"b": [1, math.nan]}
+    at = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.timezone.utc)
+    cells = [changed, np.arange(2), np.float32(0.5), np.int64(3), np.bool_(True), at, pandas.Timestamp(at)]
+    value = ml_dash.Table([*"abcdefghi"], [[*cells, pandas.NA, pandas.NaT]])
+    changed["b"].clear()
+    _, data, _ = logged(exp, value)
+    iso = "2026-01-02T03:04:05+00:00"
+    assert json.loads(data)["rows"][0][1:] == [[0, 1], 0.5, 3, True, iso, iso, None, "NaT"]
+    assert json.loads(data)["rows"][0][0]["b"] == [1, pytest.approx(math.nan, nan_ok=True)]
 
 
 def test_a_text(exp: Experiment) -> None:
@@ -248,10 +290,16 @@ def test_pixels_that_are_no_numbers_are_drawn_and_told(exp: Experiment) -> None:
         (lambda: ml_dash.Histogram([1], counts=[1], edges=[0, 1]), "counts= and edges= together"),
         (lambda: ml_dash.Histogram(counts=[1, 2], edges=[0, 1]), "one more"),
         (lambda: ml_dash.Histogram(["a"]), "no numbers"),
+        (lambda: ml_dash.Histogram(counts=[np.nan], edges=[0, 1]), r"counts=\[nan\].*finite"),
         (lambda: ml_dash.Histogram([1], bins=0), "bins=0"),
         (lambda: ml_dash.Table([], []), "columns="),
         (lambda: ml_dash.Table(["a", "a"], []), "columns="),
         (lambda: ml_dash.Table(["a"], [[1, 2]]), "row 0"),
+        (lambda: ml_dash.Table(["a"], [[1], [{"b": object()}]]), "row 1 .* column 'a' a builtins.dict"),
+        (
+            lambda: ml_dash.Table(["a"], [[ml_dash.Text("x")]]),
+            "Text, which has no form in JSON.*a field of its own",
+        ),
         (lambda: ml_dash.Table(["a"], (row for row in [[1]] * 100_001)), "100,001 rows"),  # type: ignore[arg-type]
         (lambda: ml_dash.Table(["a"], range(1_000_000)), "1,000,000 rows"),  # type: ignore[arg-type] # not looked at
         (lambda: ml_dash.Table(Frame()), "1,000,000 rows"),

@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
 import { ApiError, contentUrl, pages } from "../../api/client";
+import { parsePython } from "../../api/json";
 import type { Experiment, File as FileRow, Files } from "../../api/types";
 import { useLoad, usePoll } from "../../state/poll";
 import { query, setQuery } from "../../state/url";
@@ -159,9 +160,7 @@ function Json(props: { url: string; row: FileRow; show: (value: unknown) => JSX.
         throw signal.aborted ? signal.reason : new ApiError(0, "offline", "the server does not answer");
       });
       if (!answer.ok) throw new ApiError(answer.status, "unknown", `the server answered with status ${answer.status}`);
-      // Python writes NaN and the infinities as such, which JSON does not know
-      const read = (await answer.text()).replace(/(?<=[[,:\s])(NaN|-?Infinity)(?=[\s,\]}])/g, '"$1"');
-      setValue({ found: JSON.parse(read) as unknown });
+      setValue({ found: parsePython(await answer.text()) });
     },
     [props.url],
     { onError: (error) => setProblem(error.message) },

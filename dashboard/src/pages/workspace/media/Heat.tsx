@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import { contentUrl } from "../../../api/client";
+import { parsePython } from "../../../api/json";
 import { useLoad } from "../../../state/poll";
 import { theme } from "../../../state/theme";
 import { whole } from "../../../ui/format";
@@ -53,7 +54,7 @@ async function read(items: readonly MediaItem[], run: string, signal: AbortSigna
   for (let start = 0; start < items.length; start += AT_ONCE) {
     const some = items.slice(start, start + AT_ONCE).filter((item) => item.row.available);
     const answers = await Promise.all(some.map((item) => fetch(contentUrl(run, item.row.id), { signal })));
-    const values = await Promise.all(answers.map((answer) => (answer.ok ? (answer.json() as Promise<unknown>) : null)));
+    const values = await Promise.all(answers.map((answer) => (answer.ok ? answer.text().then(parsePython) : null)));
     some.forEach((item, at) => {
       const histogram = histogramOf(values[at]);
       if (histogram?.counts.length) found.push({ step: item.step, histogram });
