@@ -142,14 +142,16 @@ def no_warnings_that_nobody_expects() -> Iterator[None]:
     assert not told
 
 
-@pytest.fixture(autouse=True)
-def databases_are_copies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let servers in this process begin with a copy of a database that the migrations have made before."""
-    # where nothing has imported it, nothing here opens a database
-    if "ml_dash.server.db.database" in sys.modules:
-        from tests.support.migrated import migrate_a_copy
+@pytest.fixture(autouse=True, scope="session")
+def databases_are_quick() -> Iterator[None]:
+    """Let servers in this process begin with a copy of a migrated database, and wait for no disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        # where nothing has imported it, nothing here opens a database
+        if "ml_dash.server.db.database" in sys.modules:
+            from tests.support.migrated import hasten
 
-        monkeypatch.setattr("ml_dash.server.db.migrate.migrate", migrate_a_copy)
+            hasten(patch)
+        yield
 
 
 @pytest.fixture

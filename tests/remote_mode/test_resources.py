@@ -173,10 +173,10 @@ def test_one_experiment_in_remote_mode_costs_two_threads_more(scripts: Scripts) 
         print(sorted(thread.name for thread in threading.enumerate()))
     """
     )
-    assert finished == (
+    # on a slow machine standard error has that the last events are being sent
+    assert finished[:2] == (
         0,
         "['MainThread', 'ml-dash', 'ml-dash-disk', 'ml-dash-names', 'ml-dash-upload']\n",
-        "",
     )
 
 

@@ -12,16 +12,29 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
 
+import pytest
 from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
-from ml_dash.server.db.database import _engine
+from ml_dash.server.db.database import _PRAGMAS, _engine
 from ml_dash.server.db.migrate import migrate
 
-__all__ = ["migrate_a_copy"]
+__all__ = ["as_in_life", "hasten", "migrate_a_copy"]
 
 _COPYING = Lock()
 """Several may open one file at once; only the first one finds it empty."""
+
+
+def hasten(patch: pytest.MonkeyPatch) -> None:
+    """Have new databases copied, and none synced: what a killed process has written is there all the same."""
+    patch.setattr("ml_dash.server.db.migrate.migrate", migrate_a_copy)
+    patch.setattr("ml_dash.server.db.database._PRAGMAS", (*_PRAGMAS, "PRAGMA synchronous=OFF"))
+
+
+def as_in_life(patch: pytest.MonkeyPatch) -> None:
+    """Have them made and synced as servers do, for tests of that."""
+    patch.setattr("ml_dash.server.db.migrate.migrate", migrate)
+    patch.setattr("ml_dash.server.db.database._PRAGMAS", _PRAGMAS)
 
 
 def migrate_a_copy(engine: Engine) -> None:

@@ -21,6 +21,7 @@ from ml_dash.server.db.database import Database, is_disk_full
 from ml_dash.server.db.tables import EXPERIMENTS, METADATA, OBJECTS, TOKENS
 from ml_dash.server.errors import DatabaseError
 from ml_dash.server.store import Store
+from tests.support.migrated import as_in_life
 from tests.support.postgres import new_database
 from tests.support.project import PROJECT
 
@@ -40,9 +41,10 @@ _ROW = {
 }
 
 
-@pytest.fixture
-def databases_are_copies() -> None:
-    """Not here: the migrations make each anew."""
+@pytest.fixture(autouse=True)
+def databases_are_as_in_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The migrations make each anew, and all are synced."""
+    as_in_life(monkeypatch)
 
 
 @pytest.fixture
