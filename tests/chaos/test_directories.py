@@ -115,7 +115,7 @@ class Story:
         return pair
 
 
-@pytest.mark.sample(12)
+@pytest.mark.sample(40)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_each_directory_is_the_experiment_of_its_place(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

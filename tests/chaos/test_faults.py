@@ -176,6 +176,7 @@ def test_a_name_that_does_not_exist_is_said_and_loses_nothing(bench: FaultBench)
     bench.check(bench.upload())
 
 
+@pytest.mark.slow
 def test_a_certificate_that_nobody_signed_is_refused_before_the_token_is_sent(
     bench: FaultBench, tmp_path: Path
 ) -> None:
@@ -209,7 +210,7 @@ def test_a_redirect_to_another_origin_is_not_followed(bench: FaultBench, status:
 # --- what comes back
 
 
-@pytest.mark.sample(7)
+@pytest.mark.sample(40)
 @pytest.mark.parametrize(
     "fault",
     [
@@ -257,7 +258,7 @@ def test_silence_is_given_up_after_a_while(bench: FaultBench) -> None:
 # --- what happens on the way
 
 
-@pytest.mark.sample(7)
+@pytest.mark.sample(40)
 @pytest.mark.parametrize(
     "fault",
     [
@@ -301,6 +302,7 @@ def test_frames_that_come_again_and_out_of_order_are_stored_once(bench: FaultBen
 # --- tokens
 
 
+@pytest.mark.slow
 def test_a_revoked_token_pauses_the_upload_until_a_login_without_a_restart(
     bench: FaultBench, monkeypatch: pytest.MonkeyPatch, said: Callable[[str], int]
 ) -> None:
@@ -322,6 +324,7 @@ def test_a_revoked_token_pauses_the_upload_until_a_login_without_a_restart(
     bench.check(upload)
 
 
+@pytest.mark.slow
 def test_an_expired_token_pauses_the_upload_until_there_is_another(bench: FaultBench) -> None:
     admin = Server(bench.server.url, TOKEN)
     short, _ = created(admin, expires_in=0.2)
@@ -383,6 +386,7 @@ def test_a_server_restored_from_a_backup_is_sent_again_what_it_has_forgotten(
     assert until(lambda: said("restored from a backup") == 1, DEADLINE)
 
 
+@pytest.mark.slow
 def test_a_server_restored_to_before_the_experiment_was_there_is_told_of_it_again(bench: FaultBench) -> None:
     upload = bench.upload()
     bench.check(upload)

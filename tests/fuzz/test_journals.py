@@ -160,6 +160,7 @@ def test_whatever_a_journal_holds_readers_answer_or_raise_our_own_errors(seed: i
     ask_all(disk_with(*(nested(rng) for _ in range(rng.randrange(1, 3)))))
 
 
+@pytest.mark.sample(3)
 @pytest.mark.fuzz
 @pytest.mark.parametrize("name", KNOWN)
 def test_journals_that_found_something_find_nothing_more(name: str, tmp_path: Path) -> None:

@@ -119,6 +119,7 @@ def owner(request: pytest.FixtureRequest) -> str:
     return f"u{abs(hash(request.node.name)):x}"
 
 
+@pytest.mark.sample(2)
 def test_what_was_deleted_comes_back_whole(place: Place, owner: str) -> None:
     prefix = place.made(f"{owner}/p/a", tags=["t"])
     place.made(f"{owner}/p/b")
@@ -159,6 +160,7 @@ def test_of_several_of_a_name_the_last_comes_back_and_another_name_can_be_given(
     assert len(place.steps(prefix)) == 3
 
 
+@pytest.mark.sample(2)
 def test_a_moved_experiment_is_whole_under_its_new_name(place: Place, owner: str) -> None:
     prefix = place.made(f"{owner}/p/a", tags=["t"])
     after = f"{owner}/q/deep/er/b"
@@ -286,6 +288,7 @@ def test_a_run_that_goes_on_is_only_deleted_by_force_and_loses_nothing(place: Pl
     assert place.steps(exp.prefix) == [0, 1]
 
 
+@pytest.mark.sample(2)
 def test_a_script_does_the_same_with_what_it_has_opened(place: Place, owner: str) -> None:
     exp = ml_dash.open(place.made(f"{owner}/p/a", tags=["a"]), place.where)
     assert exp.tag("b", "c", remove=["a"]) == ["b", "c"]

@@ -39,7 +39,7 @@ from tests.support.simulated_disk import SimulatedDisk
 
 pytestmark = pytest.mark.simulation
 
-CHUNK = 50
+CHUNK = 20
 """Stories a test: small enough to be shared among several workers."""
 
 
@@ -88,7 +88,7 @@ def slabs() -> Iterator[str]:
         yield place
 
 
-@pytest.mark.sample(4)
+@pytest.mark.sample(10)
 @pytest.mark.parametrize("chunk", seeds().values(), ids=seeds())
 def test_every_promise_is_kept_whatever_the_disk_does(chunk: Sequence[int]) -> None:
     """Nothing that was acknowledged is lost, nothing is there twice or wrong, and the counters add up."""
@@ -96,7 +96,7 @@ def test_every_promise_is_kept_whatever_the_disk_does(chunk: Sequence[int]) -> N
         World(seed, aloud=len(chunk) == 1).run()
 
 
-@pytest.mark.sample(4)
+@pytest.mark.sample(10)
 @pytest.mark.parametrize("chunk", seeds().values(), ids=seeds())
 def test_every_promise_is_kept_for_rows_that_come_in_tables(chunk: Sequence[int]) -> None:
     """Many of them in a call, among those that come one by one; a quarter as many stories."""
@@ -104,7 +104,7 @@ def test_every_promise_is_kept_for_rows_that_come_in_tables(chunk: Sequence[int]
         World(seed, aloud=len(chunk) == 1, tables=True).run()
 
 
-@pytest.mark.sample(4)
+@pytest.mark.sample(10)
 @pytest.mark.parametrize("chunk", seeds().values(), ids=seeds())
 def test_no_row_is_lost_by_the_death_of_a_process_whose_rows_wait_in_shared_memory(
     chunk: Sequence[int], slabs: str

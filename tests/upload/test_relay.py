@@ -231,6 +231,7 @@ def test_a_token_that_is_refused_is_told_once(root: Path, server: EmbeddedServer
     assert relay.events[-1].fields["left"] == [PREFIX]
 
 
+@pytest.mark.slow
 def test_what_was_deleted_at_the_server_is_told_and_holds_up_no_other(
     root: Path, server: EmbeddedServer
 ) -> None:

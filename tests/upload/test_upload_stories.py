@@ -21,7 +21,7 @@ from tests.support.upload_story import Story
 
 pytestmark = pytest.mark.simulation
 
-CHUNK = 25
+CHUNK = 10
 """Stories a test: small enough to be shared among several workers."""
 
 
@@ -34,7 +34,7 @@ def seeds() -> list[range]:
     return [range(start, min(start + CHUNK, stop)) for start in range(first, stop, CHUNK)]
 
 
-@pytest.mark.sample(40)
+@pytest.mark.sample(100)
 @pytest.mark.parametrize("chunk", seeds(), ids=lambda chunk: f"{chunk.start}-{chunk.stop - 1}")
 def test_the_server_has_exactly_what_was_written(chunk: range) -> None:
     """Whatever happens on the way: each row once, in order, and every one accounted for."""
