@@ -18,10 +18,11 @@ import os
 import sys
 import unicodedata
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ml_dash.errors import InvalidArgumentError, InvalidPrefixError
 from ml_dash.paths import windows_fault
+from ml_dash.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

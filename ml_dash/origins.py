@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.records import NamedTuple
 from ml_dash.trust import trust_in
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}

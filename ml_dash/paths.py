@@ -9,7 +9,7 @@ from typing import Any
 from ml_dash.errors import InvalidArgumentError
 
 # One slash is enough: `Path("s3://bucket")` has lost the other. One letter is none: that is a drive of Windows.
-_ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_ELSEWHERE = r"[A-Za-z][A-Za-z0-9+.-]+:/"
 
 
 NOT_ON_WINDOWS = frozenset('<>:"|?*')
@@ -71,7 +71,7 @@ def local_path(given: Any, name: str, example: str = "./data") -> str:
         raise InvalidArgumentError(
             f"{name}={path!r:.200} has a character that no path of this system may have: leave it out ({error})"
         ) from error
-    if _ELSEWHERE.match(path):
+    if ":/" in path and re.match(_ELSEWHERE, path):
         raise InvalidArgumentError(
             f"{name}={path!r:.200} is an address and not a path on this machine: pass a path such as {example!r}, "
             "perhaps of where that is mounted"

@@ -21,7 +21,8 @@ ALERT     None                        ``title``, ``text``, ``level``, ``held``: 
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+
+from ml_dash.records import NamedTuple
 
 
 class Kind(IntEnum):

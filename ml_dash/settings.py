@@ -40,10 +40,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.protocol import FRAMES_BYTES_MAX
+from ml_dash.records import NamedTuple
 
 FRAME_BYTES = "ML_DASH_FRAME_BYTES"
 LINGER, DEVICE_LINGER, EXPOSED_LINGER = 1.0, 0.25, 0.05

@@ -7,6 +7,10 @@ waits for ever for the first word of a thread that will never run. A `__del__` o
 
 And a thread may end before it does anything: what the script has given to `threading.settrace` or `setprofile` runs
 first, and may raise. So a start is only believed when the work has begun.
+
+A thread that has begun imports what it needs, and whoever started it would wait for a slice of the interpreter's time,
+of 5 ms, at each call to the system: a start took 100 ms, of which 15 were its own. So threads that are in no hurry wait
+`behind_starts`.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from __future__ import annotations
 import _thread
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -25,6 +30,10 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS = 0.01
 """Between two looks whether a thread still lives that has not begun its work."""
+_BEHIND_SECONDS = 0.25
+"""For how long a thread waits for starts of runs: one may hang on its disk."""
+_STARTS: set[threading.Event] = set()
+"""Those that are under way; without a lock, which a child that is forked meanwhile would find taken."""
 
 
 def is_last_thread() -> bool:
@@ -85,3 +94,33 @@ def start_thread(work: Callable[..., object], name: str, *arguments: object) -> 
         if not thread.is_alive() and not begun.is_set():
             return None
     return thread
+
+
+@contextmanager
+def ahead_of_threads() -> Iterator[None]:
+    """Do what the script waits for ahead of threads that have just been started, see `behind_starts`."""
+    over = threading.Event()
+    _STARTS.add(over)
+    try:
+        yield
+    finally:
+        _STARTS.discard(over)
+        over.set()
+
+
+def behind_starts() -> None:
+    """Wait, in a thread that is in no hurry, for blocks of `ahead_of_threads` to end, but not long."""
+    deadline = time.monotonic() + _BEHIND_SECONDS
+    for over in tuple(_STARTS):
+        over.wait(max(0.0, deadline - time.monotonic()))
+
+
+def let_threads_go() -> None:
+    """Have threads that wait behind starts begin: somebody waits for them."""
+    for over in tuple(_STARTS):
+        over.set()
+
+
+def forget_starts() -> None:
+    """Forget, in a forked child, starts that are under way in its parent."""
+    _STARTS.clear()

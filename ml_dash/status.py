@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from ml_dash.errors import InvalidCallError
+from ml_dash.records import NamedTuple
 
 
 class RunStatus(str, Enum):

@@ -15,10 +15,11 @@ import json
 import os
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.paths import config_directory
+from ml_dash.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

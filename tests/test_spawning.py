@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from ml_dash.pipeline.threads import WorkThread, apart, begin_apart
-from ml_dash.spawning import start_thread
+from ml_dash.spawning import ahead_of_threads, behind_starts, forget_starts, let_threads_go, start_thread
 from ml_dash.storage.hashing import Hasher
 
 TOO_MUCH = 1 << 47
@@ -79,3 +79,51 @@ def test_whoever_gets_no_thread_does_the_work_itself() -> None:
         for _ in range(3):
             hasher.update(b"a")
         assert hasher.digest() == "9834876dcfb05cb167a5c24953eba58c4ac89b1adf57f28f2f9d09af107ee8f0"
+
+
+def waiting() -> tuple[threading.Event, threading.Thread]:
+    """A thread that waits behind starts; the event is set when it goes on."""
+    goes_on = threading.Event()
+
+    def work() -> None:
+        behind_starts()
+        goes_on.set()
+
+    thread = start_thread(work, "waits")
+    assert thread is not None
+    return goes_on, thread
+
+
+def interrupted() -> None:
+    with ahead_of_threads():
+        raise KeyboardInterrupt
+
+
+def test_a_thread_waits_for_starts_that_are_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For all of them, and also where one ends by an error."""
+    monkeypatch.setattr("ml_dash.spawning._BEHIND_SECONDS", 60.0)
+    with ahead_of_threads():
+        goes_on, thread = waiting()
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+        assert not goes_on.wait(0.01)
+    thread.join(60)
+    assert goes_on.is_set()
+    assert waiting()[0].wait(60)  # where none is under way, for nothing
+
+
+def test_whoever_is_waited_for_does_not_wait_for_a_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start that asks the server needs the thread that would wait for it."""
+    monkeypatch.setattr("ml_dash.spawning._BEHIND_SECONDS", 60.0)
+    with ahead_of_threads():
+        goes_on, _ = waiting()
+        let_threads_go()
+        assert goes_on.wait(60)
+
+
+def test_a_start_that_hangs_is_not_waited_for_for_long() -> None:
+    """Nor is one of the parent, in a forked child."""
+    with ahead_of_threads():
+        assert waiting()[0].wait(60)
+        forget_starts()
+        assert waiting()[0].wait(60)

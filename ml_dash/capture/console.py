@@ -23,8 +23,9 @@ import re
 import sys
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from ml_dash.records import NamedTuple
 from ml_dash.series import STREAMS
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ CHARACTERS_WAITING_MAX = 4 * 1024 * 1024
 LINE_MAX = 10_000
 """Characters of a line that are kept."""
 _LINES_TAKEN_MAX = 20_000
-# All sequences of ECMA-48 but those that end in `m`, which are colours; and those of a terminal's title.
-_MOVEMENTS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-ln-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[78=>]")
+# All sequences of ECMA-48 but those that end in `m`, which are colours; and those of a terminal's title. A text: it is
+# compiled when the first of them is met, not while a run starts.
+_MOVEMENTS = r"\x1b\[[0-?]*[ -/]*[@-ln-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[78=>]"
 
 
 class Line(NamedTuple):
@@ -164,7 +166,9 @@ class _Assembler:
 
 def _shown(line: str) -> str | None:
     """Return a line as it looks; None for one that has nothing but movements of the cursor."""
-    shown = _MOVEMENTS.sub("", _overwritten(line, is_whole=True))
+    shown = _overwritten(line, is_whole=True)
+    if "\x1b" in shown:
+        shown = re.sub(_MOVEMENTS, "", shown)
     return None if line and not shown else shown[:LINE_MAX]
 
 

@@ -9,6 +9,7 @@ from rich.text import Text
 from ml_dash.query.escapes import ESCAPE
 from ml_dash.visible import visible
 
+_ESCAPE = re.compile(ESCAPE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # A cursor that is sent farther would fill the memory.
 _COLUMN_MAX = 10_000
@@ -32,7 +33,7 @@ def terminal_lines(text: str, style: str = "") -> list[Text]:
     screen = _Screen()
     at = 0
     while at < len(text):
-        if sequence := ESCAPE.match(text, at):
+        if sequence := _ESCAPE.match(text, at):
             at = sequence.end()
             if sequence["last"]:
                 screen.obey(sequence["parameters"], sequence["last"])

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.paths import absolute_path, config_directory
+from ml_dash.records import NamedTuple
 
 DEFAULT_URL = "https://api.dash.ml"
 """The server that ``dash_url=True`` means where ``ML_DASH_API_URL`` names none."""

@@ -7,7 +7,7 @@ every small batch, goes through msgpack's unpacker one by one. Both ways give th
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.events.column_event import ColumnEvent
@@ -20,6 +20,7 @@ from ml_dash.journal.frame import encode_frame
 from ml_dash.journal.objects import DEPTH_MAX, flatten, is_shallow
 from ml_dash.notices import is_news, logger
 from ml_dash.query.columns import meeting
+from ml_dash.records import NamedTuple
 from ml_dash.series import Kind
 from ml_dash.slabs.layout import MARK
 from ml_dash.slabs.slab import Chunk

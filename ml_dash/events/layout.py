@@ -11,8 +11,9 @@ say how many bytes follow, so by induction every record of a buffer begins where
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from ml_dash.records import NamedTuple
 from ml_dash.values.pack import unpack
 
 if TYPE_CHECKING:

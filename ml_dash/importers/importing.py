@@ -7,12 +7,12 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from ml_dash.errors import InvalidArgumentError, InvalidPrefixError, MLDashError
-from ml_dash.file_locks import try_lock
 from ml_dash.identity import current_user, parse_prefix
 from ml_dash.importers.report import RunReport
 from ml_dash.importers.target import NameTakenError, Target
 from ml_dash.journal.disk import REAL_DISK
 from ml_dash.sdk.directory import check_folding
+from ml_dash.storage.file_locks import try_lock
 from ml_dash.storage.side_file import strange_side_file
 
 if TYPE_CHECKING:

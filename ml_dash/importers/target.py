@@ -29,8 +29,9 @@ from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import InvalidArgumentError, JournalWriteError
 from ml_dash.events.batch import Batcher, SeriesNumbers
 from ml_dash.journal.disk import REAL_DISK, Disk
+from ml_dash.journal.frame import new_writer_id
 from ml_dash.journal.index import JournalIndex
-from ml_dash.journal.latest import latest_ns, new_writer_id
+from ml_dash.journal.latest import latest_ns
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.processes import process_born, process_space
 from ml_dash.query.files import FilesReader, FileTable

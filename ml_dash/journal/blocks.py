@@ -10,10 +10,11 @@ from __future__ import annotations
 import itertools
 import struct
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ml_dash.forks import guarded_imports
 from ml_dash.journal.objects import check_containers, objects_of, to_msgpack
+from ml_dash.records import NamedTuple
 from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:

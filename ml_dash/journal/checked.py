@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ml_dash.journal.blocks import Block, BlockHead, decode_block
 from ml_dash.journal.damage import Damage
 from ml_dash.journal.disk import is_shortage
 from ml_dash.journal.frame_table import KNOWN_KINDS, FramePlace
 from ml_dash.journal.reader import BadFrameError, Reader, read_frame
+from ml_dash.records import NamedTuple
 from ml_dash.series import CONTROL, Kind
 
 if TYPE_CHECKING:

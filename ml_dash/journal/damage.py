@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ml_dash.journal.scan import Hole, SegmentScan
+from ml_dash.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from ml_dash.errors import JournalError
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.feed_segment import FeedSegment, logged_rows
 from ml_dash.journal.frame import FRAME_HEADER, decode_segment_header, parse_segment_name, split_frame
 from ml_dash.journal.reader import Reader
+from ml_dash.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,11 +8,10 @@ metas alone without ever trusting a byte that was not checked.
 from __future__ import annotations
 
 import os
-import re
 import reprlib
 import struct
 import zlib
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ml_dash.errors import NEWER, JournalVersionError
 from ml_dash.journal.blocks import (
@@ -34,6 +33,7 @@ from ml_dash.journal.objects import (
     weigh_objects,
 )
 from ml_dash.protocol import FRAMES_BYTES_MAX
+from ml_dash.records import NamedTuple
 from ml_dash.series import Kind, Series
 from ml_dash.settings import FRAME_BYTES, frame_bytes
 
@@ -67,7 +67,8 @@ BLOCKS_MAX = 0xFFFF
 _ARRAY_32 = b"\xdd"
 """How msgpack begins an array of more elements than two bytes can count."""
 _KINDS = {int(kind): kind for kind in Kind}
-_SEGMENT_NAME = re.compile(r"([\w-]+)-(\d{6,})\.mldj", re.ASCII)
+SEGMENT_SUFFIX = ".mldj"
+_SEGMENT_DIGITS = 6
 
 
 class FrameHeader(NamedTuple):
@@ -330,10 +331,38 @@ def _segment_fields(version: int, payload: bytes, length: int) -> SegmentHeader 
 
 def segment_name(writer: str, segment: int) -> str:
     """Return the name of a segment's file."""
-    return f"{writer}-{segment:06d}.mldj"
+    return f"{writer}-{segment:0{_SEGMENT_DIGITS}d}{SEGMENT_SUFFIX}"
 
 
 def parse_segment_name(name: str) -> tuple[str, int] | None:
     """Return the writer and the segment's number that a file's name says; None for another kind of file."""
-    match = _SEGMENT_NAME.fullmatch(name)
-    return (match[1], int(match[2])) if match else None
+    if not name.endswith(SEGMENT_SUFFIX) or not name.isascii():
+        return None
+    writer, _, number = name[: -len(SEGMENT_SUFFIX)].rpartition("-")
+    letters = writer.replace("-", "").replace("_", "")
+    is_sound = len(number) >= _SEGMENT_DIGITS and number.isdigit() and (letters.isalnum() or not letters)
+    return (writer, int(number)) if writer and is_sound else None
+
+
+def has_segments(directory: str, *, but_of: str | None = None) -> bool:
+    """Whether a journal has anything in it, but for what one writer has written: where not, no reader need be imported.
+
+    True as well where it cannot be listed: whoever reads it says why.
+    """
+    try:
+        names = os.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    segments = [parse_segment_name(name) or (name, 0) for name in names if name.endswith(SEGMENT_SUFFIX)]
+    return any(writer != but_of for writer, _ in segments)
+
+
+def new_writer_id(born_ns: int, rank: int | None = None) -> str:
+    """Name a writer of journals: sorts by birth, no two are alike, and one that is a rank of a training says so.
+
+    One that goes on with a journal is born behind the others in it, whatever this machine's clock says.
+    """
+    rank_text = "" if rank is None else f"-r{rank}"  # see `ml_dash.query.axes.ranks`
+    return f"{born_ns:016x}-{os.getpid():x}-{os.urandom(4).hex()}{rank_text}"

@@ -9,9 +9,10 @@ from __future__ import annotations
 import sys
 from array import array
 from bisect import bisect_left, bisect_right
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ml_dash.journal.blocks import TIME_BYTES
+from ml_dash.records import NamedTuple
 from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:

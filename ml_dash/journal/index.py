@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import os
 from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ml_dash.journal.blocks import Block, BlockHead, decode_block
 from ml_dash.journal.checked import CheckedFrames, Counts, counted, known_blocks
 from ml_dash.journal.damage import Damage, writer_damage
 from ml_dash.journal.disk import REAL_DISK, Disk, is_shortage
-from ml_dash.journal.frame import parse_segment_name
+from ml_dash.journal.frame import SEGMENT_SUFFIX, parse_segment_name
 from ml_dash.journal.frame_table import BlockPlace, Catalogue, times_of
 from ml_dash.journal.reader import Reader
 from ml_dash.journal.scan import SegmentScan
+from ml_dash.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ml_dash.series import Kind, Series
 
-SEGMENT_SUFFIX = ".mldj"
 """What the names of segment files end with."""
 
 

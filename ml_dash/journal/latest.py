@@ -23,19 +23,10 @@ if TYPE_CHECKING:
 
 _KINDS = frozenset({Kind.PARAMS, Kind.RUN, Kind.FILE})
 _BIRTH = re.compile("([0-9a-f]{16})-")
-"""How the ids of writers begin, see `new_writer_id`."""
+"""How the ids of writers begin, see `ml_dash.journal.frame.new_writer_id`."""
 _WRITERS = 8
 """How many writers are looked at: those of an attempt have been written to the end, or killed, together."""
 _END_BYTES = 1 << 20
-
-
-def new_writer_id(born_ns: int, rank: int | None = None) -> str:
-    """Name a writer of journals: sorts by birth, no two are alike, and one that is a rank of a training says so.
-
-    One that goes on with a journal is born behind the others in it, whatever this machine's clock says.
-    """
-    rank_text = "" if rank is None else f"-r{rank}"  # see `ml_dash.query.axes.ranks`
-    return f"{born_ns:016x}-{os.getpid():x}-{os.urandom(4).hex()}{rank_text}"
 
 
 def latest_ns(directory: str, disk: Disk = REAL_DISK) -> int:

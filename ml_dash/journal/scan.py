@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ml_dash.errors import JournalVersionError
 from ml_dash.journal.frame import (
@@ -26,6 +26,7 @@ from ml_dash.journal.frame import (
     parse_segment_name,
 )
 from ml_dash.journal.reader import WINDOW_MAX, WINDOW_MIN, BadFrameError, Reader, Window, read_frame
+from ml_dash.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,7 @@ HOLES_MAX = 50_000
 """Places of a file where bytes are no frame. No disk fails like that; a stranger's file has room for millions."""
 _TRIFLE = 4 << 10  # bytes: that much is read for any marker
 _IN_VAIN_LEAST, _IN_VAIN_TIMES = 64 << 20, 4
-_MARKER = re.compile(re.escape(SYNC) + b"|" + re.escape(MAGIC))
+_MARKER = re.escape(SYNC) + b"|" + re.escape(MAGIC)
 
 
 class Frame(NamedTuple):
@@ -219,7 +220,7 @@ class SegmentScan:
         while (base := self._reader.next_data(self.path, base)) < self.size:
             overlap = len(SYNC) - 1  # a marker may lie across the border of two windows
             chunk = window.at(base, min(length + overlap, self.size - base))
-            for match in _MARKER.finditer(chunk):
+            for match in re.finditer(_MARKER, chunk):
                 offset = base + match.start()
                 if match[0] == SYNC:
                     if self._intact(window, offset):

@@ -8,15 +8,16 @@ import os
 import re
 from array import array
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ml_dash.journal.checked import counted
 from ml_dash.journal.disk import REAL_DISK, Disk
-from ml_dash.journal.frame import encode_segment_header
-from ml_dash.journal.index import SEGMENT_SUFFIX, JournalIndex
+from ml_dash.journal.frame import SEGMENT_SUFFIX, encode_segment_header
+from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.reader import WINDOW_MAX, BadFrameError, Reader, read_frame
 from ml_dash.journal.scan import Frame, SegmentScan
 from ml_dash.processes import process_alive
+from ml_dash.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,10 +16,11 @@ from collections import Counter
 from enum import Enum
 from functools import partial
 from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ml_dash.events.column_event import ColumnEvent
 from ml_dash.events.items import Event, Item, rows_of
+from ml_dash.records import NamedTuple
 from ml_dash.slabs.slab import Chunk
 from ml_dash.values.pack import DeferredEvent
 

@@ -28,7 +28,6 @@ from ml_dash.pipeline.backlog import Exposure
 from ml_dash.pipeline.batch import NOWHERE
 from ml_dash.pipeline.channel_slab import ChannelSlab
 from ml_dash.pipeline.counters import Counters, Tally
-from ml_dash.pipeline.delivery import Delivery, Recipient, Threads
 from ml_dash.pipeline.durability import BlobDurability, DiskHealth
 from ml_dash.pipeline.mover import SLICE, SLICE_BYTES, Mover
 from ml_dash.pipeline.queue import EventQueue
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ml_dash.pipeline.channel_slab import MakeSlab
+    from ml_dash.pipeline.delivery import Delivery, Recipient, Threads
     from ml_dash.query.highlights import Highlights
     from ml_dash.settings import Settings
     from ml_dash.slabs.slab import Slab
@@ -139,7 +139,7 @@ class Channel:
 
     def deliver(self, recipient: Recipient, threads: Threads) -> None:
         """Send what is written to a server, by this writer and by those that a fork makes of it."""
-        self._make_delivery = partial(Delivery, recipient=recipient, threads=threads)
+        self._make_delivery = partial(recipient.delivery, threads=threads)
         if self.delivery is None or self.delivery.ended:
             self._begin_delivery()
         else:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from ml_dash.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,11 +37,13 @@ class Counters(NamedTuple):
     """Of the pending ones, the rows of which values are on their way from a device."""
 
 
-class _Taken(Protocol):
-    @property
-    def rows(self) -> int: ...
-    @property
-    def on_devices(self) -> int: ...
+if TYPE_CHECKING:
+
+    class _Taken(Protocol):
+        @property
+        def rows(self) -> int: ...
+        @property
+        def on_devices(self) -> int: ...
 
 
 class Tally:

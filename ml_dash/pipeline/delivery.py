@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 import threading
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.forks import guarded_imports
 from ml_dash.notices import logger
+from ml_dash.records import NamedTuple
 from ml_dash.spawning import is_last_thread
 from ml_dash.upload.blob_ledger import BlobLedger
 
@@ -43,6 +44,12 @@ class Recipient(NamedTuple):
     destination: Destination
     prefix: str
     about: Callable[[], Mapping[str, Any]]
+
+    def delivery(
+        self, directory: str, writer_id: str, writer: JournalWriter, logged: Logged, *, threads: Threads
+    ) -> Delivery:
+        """Return a writer's way to its server."""
+        return Delivery(directory, writer_id, writer, logged, self, threads)
 
 
 class Threads(Protocol):

@@ -24,11 +24,11 @@ import contextlib
 import shlex
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.notices import logger
-from ml_dash.pipeline.delivery import Delivery
+from ml_dash.records import NamedTuple
 from ml_dash.slabs.bell import forget_bell
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from ml_dash.pipeline.channel import Channel
     from ml_dash.pipeline.counters import Counters
+    from ml_dash.pipeline.delivery import Delivery
     from ml_dash.pipeline.threads import Pending
 
 _QUIET_EXIT = 1.0  # seconds without a word of a wait for a server: a person takes less for the script's end
@@ -45,24 +46,28 @@ _LONGEST_IMPORT = 5.0  # seconds by which SIGTERM may take longer where somethin
 _LAST_WORD = 0.25  # seconds for the end rows even where the exit timeout has run out: a few fsyncs' time
 
 
-class _Run(Protocol):
-    """Of the `OpenRun` of that module."""
+if TYPE_CHECKING:
 
-    def settle(self) -> None: ...
-    def tell_end(self, *, waited: bool) -> None: ...
+    class _Run(Protocol):
+        """Of the `OpenRun` of that module."""
+
+        def settle(self) -> None: ...
+        def tell_end(self, *, waited: bool) -> None: ...
 
 
-class _Registry(Protocol):
-    """What is to be ended: see the methods of `Runtime`, which imports this module."""
+if TYPE_CHECKING:
 
-    @property
-    def is_up(self) -> bool: ...
-    def open_channels(self) -> Collection[Channel]: ...
-    def flush(self, channel: Channel, timeout: float | None = None) -> bool: ...
-    def end_runs(self, status: str) -> None: ...
-    def runs(self) -> Iterable[_Run]: ...
-    def hang_up(self, timeout: float) -> None: ...
-    def end_worker(self, timeout: float) -> None: ...
+    class _Registry(Protocol):
+        """What is to be ended: see the methods of `Runtime`, which imports this module."""
+
+        @property
+        def is_up(self) -> bool: ...
+        def open_channels(self) -> Collection[Channel]: ...
+        def flush(self, channel: Channel, timeout: float | None = None) -> bool: ...
+        def end_runs(self, status: str) -> None: ...
+        def runs(self) -> Iterable[_Run]: ...
+        def hang_up(self, timeout: float) -> None: ...
+        def end_worker(self, timeout: float) -> None: ...
 
 
 class _ServerWait(NamedTuple):
@@ -100,7 +105,7 @@ class Exit:
         """Complete the journal of a run that ends, and wait for its server, for as long as that can be reached."""
         self._registry.flush(channel)
         deadline = SYSTEM_CLOCK.monotonic() + channel.settings.flush_timeout
-        self._deliver([channel], lambda _: max(0.0, deadline - SYSTEM_CLOCK.monotonic()), Delivery.begin_wait)
+        self._deliver([channel], lambda _: max(0.0, deadline - SYSTEM_CLOCK.monotonic()), _begin_wait)
 
     def begin(self, status: str | None) -> None:
         """Flush what was logged so far: the interpreter begins to shut down, and threads have yet to be joined.
@@ -189,7 +194,7 @@ class Exit:
             self._deliver(
                 self._registry.open_channels(),
                 lambda channel: max(0.0, left(channel) - _PARTING),
-                Delivery.begin_drain,
+                lambda delivery: delivery.begin_drain(),
             )
         except KeyboardInterrupt:
             waited = float("inf")  # the user waits no longer
@@ -274,6 +279,10 @@ class Exit:
             _report_missing(channel.directory, channel.delivery, counters, unsure)
         if last or unsure or counters.dropped:
             self._told[channel] = counters
+
+
+def _begin_wait(delivery: Delivery) -> Pending:
+    return delivery.begin_wait()
 
 
 def _report_missing(directory: str, delivery: Delivery, counters: Counters, unsure: int) -> None:

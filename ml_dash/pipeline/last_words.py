@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash.events.batch import Batcher, SeriesNumbers
 from ml_dash.journal.blocks import block_rows
+from ml_dash.journal.frame import new_writer_id
 from ml_dash.journal.index import JournalIndex
-from ml_dash.journal.latest import latest_ns, new_writer_id
+from ml_dash.journal.latest import latest_ns
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.series import Kind, Series
 from ml_dash.storage.marks import mark_changed

@@ -63,24 +63,26 @@ _PATIENCE = 1.0
 """Seconds after which that caller writes: no slice takes the worker so long, but on a disk that hangs."""
 
 
-class Queue(Protocol):
-    """What a caller on the hot path needs; see the top of this module for how it is used."""
+if TYPE_CHECKING:
 
-    @property
-    def write(self) -> Callable[[bytes], object]:
-        """Takes an event, and then `MARK`; look it up for each event. ValueError where it cannot."""
+    class Queue(Protocol):
+        """What a caller on the hot path needs; see the top of this module for how it is used."""
 
-    def put(self, event: Event) -> None:
-        """Put an event, whatever that takes."""
+        @property
+        def write(self) -> Callable[[bytes], object]:
+            """Takes an event, and then `MARK`; look it up for each event. ValueError where it cannot."""
 
-    def end_event(self, write: Callable[[bytes], object]) -> None:
-        """See to an event that `write` has taken, and its mark not."""
+        def put(self, event: Event) -> None:
+            """Put an event, whatever that takes."""
 
-    def put_columns(self, event: ColumnEvent) -> None:
-        """Put many rows at once."""
+        def end_event(self, write: Callable[[bytes], object]) -> None:
+            """See to an event that `write` has taken, and its mark not."""
 
-    def keep(self, event: Event) -> None:
-        """Put an event that must not be dropped; FileStoreError where the disk gives no room for it."""
+        def put_columns(self, event: ColumnEvent) -> None:
+            """Put many rows at once."""
+
+        def keep(self, event: Event) -> None:
+            """Put an event that must not be dropped; FileStoreError where the disk gives no room for it."""
 
 
 class EventQueue(Backlog):

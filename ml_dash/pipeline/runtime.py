@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import ServerUnavailableError
 from ml_dash.forks import guarded_imports, importing
-from ml_dash.journal.latest import latest_ns, new_writer_id
+from ml_dash.journal.frame import has_segments, new_writer_id
 from ml_dash.locks import MortalLock
 from ml_dash.notices import logger
 from ml_dash.pipeline.channel import Channel
@@ -23,16 +23,18 @@ from ml_dash.pipeline.hooks import Hooks
 from ml_dash.pipeline.senders import ChannelKey, replay_to, writers_to
 from ml_dash.pipeline.solitude import Solitude
 from ml_dash.pipeline.threads import apart, begin_apart
-from ml_dash.pipeline.worker import Job, Worker
+from ml_dash.pipeline.worker import Worker
 from ml_dash.query.axes.ranks import rank_of
 from ml_dash.slabs.bell import forget_bell
-from ml_dash.spawning import is_last_thread
+from ml_dash.slabs.place import may_hold_slabs
+from ml_dash.spawning import behind_starts, forget_starts, is_last_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable
 
     from ml_dash.client.destination import Destination
     from ml_dash.pipeline.delivery import Recipient
+    from ml_dash.pipeline.worker import Job
     from ml_dash.settings import Settings
     from ml_dash.storage.recovery import Recovered
     from ml_dash.upload.outbox import Replay
@@ -43,39 +45,41 @@ _FORGET_AFTER = 5.0  # seconds for which the channel of an ended run is looked a
 _IDLE_LINGER = 1.0  # seconds between two rounds where no run is open
 
 
-class OpenRun(Protocol):
-    """What the runtime asks of a run that is open in this process."""
+if TYPE_CHECKING:
 
-    is_open: bool
+    class OpenRun(Protocol):
+        """What the runtime asks of a run that is open in this process."""
 
-    def beat(self) -> None:
-        """Write a heartbeat."""
+        is_open: bool
 
-    def look(self) -> None:
-        """Look whether it is asked to stop."""
+        def beat(self) -> None:
+            """Write a heartbeat."""
 
-    def settle(self) -> None:
-        """Wait a moment for what is to be written before the end."""
+        def look(self) -> None:
+            """Look whether it is asked to stop."""
 
-    def end(self, status: str) -> bool:
-        """Queue the end of the run, waiting for nothing; False where it is not this process's or has ended."""
+        def settle(self) -> None:
+            """Wait a moment for what is to be written before the end."""
 
-    def forked(self) -> None:
-        """Forget, in a forked child, what belongs to the parent."""
+        def end(self, status: str) -> bool:
+            """Queue the end of the run, waiting for nothing; False where it is not this process's or has ended."""
 
-    def tell_end(self, *, waited: bool) -> None:
-        """Say how the run went, if it has ended and has not said so; never raises.
+        def forked(self) -> None:
+            """Forget, in a forked child, what belongs to the parent."""
 
-        What has not arrived is told, too, unless whoever `waited` for it tells that.
-        """
+        def tell_end(self, *, waited: bool) -> None:
+            """Say how the run went, if it has ended and has not said so; never raises.
 
-    @property
-    def is_forsaken(self) -> bool:
-        """Whether nothing is left in the script by which it could be ended, or logged to."""
+            What has not arrived is told, too, unless whoever `waited` for it tells that.
+            """
 
-    @property
-    def is_by_hand(self) -> bool:
-        """Whether it was started by hand, so that no block ends it."""
+        @property
+        def is_forsaken(self) -> bool:
+            """Whether nothing is left in the script by which it could be ended, or logged to."""
+
+        @property
+        def is_by_hand(self) -> bool:
+            """Whether it was started by hand, so that no block ends it."""
 
 
 @cache
@@ -88,19 +92,45 @@ def catching_up() -> Callable[[str], list[Recovered]]:
 
 
 @cache
+def _import_for_sync() -> None:
+    """Import what side files are made with, while no lock is held: a fork would wait for it in the middle."""
+    with guarded_imports():
+        import hashlib  # noqa: F401 - readers of journals need it
+
+        import ml_dash.query.journal_view  # noqa: F401
+    catching_up()
+
+
+def _latest_ns(journal: str) -> int:
+    """Return what `latest_ns` does; a new journal needs nothing of what that imports."""
+    if not has_segments(journal):
+        return 0
+    with guarded_imports():
+        from ml_dash.journal.latest import latest_ns
+
+    return latest_ns(journal)
+
+
+@cache
 def _recover_once() -> None:
     """Append what dead processes have left; no forked child does it again."""
-    with guarded_imports():
-        from ml_dash.storage.recovery import recover_dead
 
-    begin_apart(recover_dead)
+    def recover() -> None:
+        behind_starts()
+        with guarded_imports():
+            from ml_dash.storage.recovery import recover_dead
+
+        recover_dead()
+
+    begin_apart(recover)
 
 
 def _new_channel(
     directory: str, settings: Settings, wake: Callable[[], None], is_alone: Callable[[], bool]
 ) -> Channel:
-    recovered = catching_up()(directory)  # rows of those who died come before ours
-    born_ns = max(SYSTEM_CLOCK.time_ns(), latest_ns(os.path.join(directory, "journal")) + 1)
+    # rows of those who died come before ours
+    recovered = catching_up()(directory) if may_hold_slabs() else []
+    born_ns = max(SYSTEM_CLOCK.time_ns(), _latest_ns(os.path.join(directory, "journal")) + 1)
     make_slab = slab_maker(settings)
     channel = Channel(
         directory,
@@ -164,9 +194,9 @@ class Runtime:
             key = ChannelKey(directory, url, settings.rank)
             channel = self._channels.get(key) or known
             if channel is None:
-                channel = _new_channel(directory, settings, self.wake, self._is_alone)
+                channel = _new_channel(directory, settings, self.wake, lambda: self.is_alone)
                 self._born.add(channel)
-            before_ns = latest_ns(channel.journal)
+            before_ns = _latest_ns(channel.journal)
             is_shared = channel in self._runs.values()
             writer_id = new_writer_id(channel.times.next_ns(before_ns), settings.rank)
             channel.resume(writer_id, is_shared=is_shared)
@@ -244,7 +274,9 @@ class Runtime:
         elif not self._over:
             self._tick()  # in whichever thread logs: there is no other
 
-    def _is_alone(self) -> bool:
+    @property
+    def is_alone(self) -> bool:
+        """Whether there is no worker: whoever logs has to write."""
         return self._worker is None
 
     def expect(self) -> None:
@@ -258,7 +290,10 @@ class Runtime:
 
     def begin_flush(self, channel: Channel) -> threading.Event:
         """Have what a channel holds now written and synced; the event is set when it is."""
-        worker = None if is_last_thread() else self._worker or self._ensure_worker()
+        worker = None
+        if not is_last_thread():
+            _import_for_sync()
+            worker = self._worker or self._ensure_worker()
         return _begin(channel.flush, worker)
 
     def live_channels(self, directory: str) -> list[Channel]:
@@ -362,6 +397,7 @@ class Runtime:
     def _after_fork(self) -> None:
         self._lock = threading.RLock()
         forget_bell()
+        forget_starts()
         self._worker = None
         self._runs = {}
         self._replays = {}

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ml_dash.locks import MortalLock
+from ml_dash.records import NamedTuple
 from ml_dash.storage.marks import mark_changed
 
 if TYPE_CHECKING:

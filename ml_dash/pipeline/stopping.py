@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgspec import structs
-
+from ml_dash.forks import guarded_imports
 from ml_dash.journal.disk import REAL_DISK
-from ml_dash.storage.stopping import STOP_FILE, StopFile, StopRequest, stop_bytes
+from ml_dash.spawning import is_last_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ml_dash.clock import Clock
+    from ml_dash.storage.stopping import StopFile, StopRequest
 
 _LOOK_SECONDS = 1.0
 
@@ -33,13 +33,14 @@ class Stopping:
         is_seen: Whether the script has read that there is one.
     """
 
-    file_name = STOP_FILE
-
     def __init__(self, directory: str, attempt: str) -> None:
         self.asked: StopRequest | None = None
         self.is_seen = False
         self._attempt = attempt
-        self._file = StopFile(directory, REAL_DISK)
+        self._directory = directory
+        self._file: StopFile | None = (
+            None  # made by who looks first: it needs msgspec, which the start has no use for
+        )
         self._looked_at = float("-inf")
         self._is_told = False
 
@@ -56,6 +57,13 @@ class Stopping:
         if now < self._looked_at + _LOOK_SECONDS:
             return
         self._looked_at = now
+        if self._file is None:
+            if is_last_thread():  # nothing can be imported any more
+                return
+            with guarded_imports():
+                from ml_dash.storage.stopping import StopFile
+
+            self._file = StopFile(self._directory, REAL_DISK)
         found = [each for each in (told(), self._file.look()) if each is not None]
         asked = next((each for each in found if self._attempt in each.attempts), None)
         if asked is not None or not self.is_seen:
@@ -76,5 +84,9 @@ class Stopping:
 
     def seen_bytes(self, seen_ns: int) -> bytes:
         """Return what the file says when the script has seen the request, wherever that came from."""
+        from msgspec import structs
+
+        from ml_dash.storage.stopping import StopRequest, stop_bytes
+
         asked = self.asked or StopRequest(seen_ns, (self._attempt,))
         return stop_bytes(structs.replace(asked, seen_ns=seen_ns))

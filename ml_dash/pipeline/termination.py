@@ -29,10 +29,11 @@ import signal
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.pipeline.wakeup import Wakeup, system_thread
+from ml_dash.records import NamedTuple
 from ml_dash.spawning import start_greenlet, start_thread, threads_are_greenlets
 
 if TYPE_CHECKING:

@@ -26,14 +26,16 @@ _FIRST_PAUSE = 0.0005
 _LONGEST_PAUSE = 0.02
 
 
-class Pending(Protocol):
-    """Something that will be over, such as a flush; a `threading.Event` is one."""
+if TYPE_CHECKING:
 
-    def is_set(self) -> bool:
-        """Whether it is over."""
+    class Pending(Protocol):
+        """Something that will be over, such as a flush; a `threading.Event` is one."""
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it is over, at most `timeout` seconds; False where that time has passed before."""
+        def is_set(self) -> bool:
+            """Whether it is over."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            """Wait until it is over, at most `timeout` seconds; False where that time has passed before."""
 
 
 class WorkThread:

@@ -16,6 +16,7 @@ while it starts. Nothing is gained: the loop sleeps nearly all the time.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sys
 import threading
 import time
@@ -25,12 +26,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ml_dash.alarm import Alarm
 from ml_dash.errors import ServerUnavailableError
-from ml_dash.forks import guarded_imports
+from ml_dash.forks import guarded_imports, importing
 from ml_dash.notices import logger
 from ml_dash.pipeline.mover import SLICE, SLICE_BYTES
 from ml_dash.pipeline.threads import WorkThread
 from ml_dash.slabs.bell import current_bell
-from ml_dash.spawning import start_thread, threads_are_greenlets
+from ml_dash.spawning import behind_starts, let_threads_go, start_thread, threads_are_greenlets
+from ml_dash.values.pack import packer
 
 if TYPE_CHECKING:
     import asyncio
@@ -47,14 +49,36 @@ _T = TypeVar("_T")
 _IDLE_AFTER = 20  # polls without work before the worker sleeps until it is woken
 _IDLE_SLEEP = 1.0  # seconds after which a sleeping worker looks around: heartbeats, a disk to try again
 _BREATH = 0.0005  # seconds between two slices in which the other threads have the interpreter to themselves
+_NEEDED = (
+    # for the side files, when `channel.sync` writes them
+    *("json", "hashlib", "ml_dash.query.journal_view", "ml_dash.storage.recovery"),
+    *("inspect", "platform", "uuid", "decimal", "msgspec", "ml_dash.storage.stopping"),
+    *(
+        "logging",
+        "concurrent.futures",
+        "subprocess",
+        "ssl",
+        "asyncio",
+        "anyio",
+        "anyio.abc",
+        "anyio.streams.memory",
+    ),
+)
+"""What this thread imports, in pieces: between two of them other threads have the interpreter to themselves."""
+_LONGEST_IMPORT = (
+    5.0  # seconds by which its end may take longer in the middle of that: a busy machine takes some
+)
+_LOOK = 0.02  # seconds between two looks at a thread that is to end
 _NEXT_LOOP = 60.0  # seconds after a loop that failed until another one is tried
 
 
-class Job(Protocol):
-    """Something that runs on the worker's loop beside the moving of events, such as an upload."""
+if TYPE_CHECKING:
 
-    async def run(self) -> None:
-        """Do it; never raise. What may wait for the disk, or for a host name, is done on other threads."""
+    class Job(Protocol):
+        """Something that runs on the worker's loop beside the moving of events, such as an upload."""
+
+        async def run(self) -> None:
+            """Do it; never raise. What may wait for the disk, or for a host name, is done on other threads."""
 
 
 class Worker:
@@ -95,7 +119,7 @@ class Worker:
         self._syncing: set[Channel] = set()
         self._syncing_blobs: set[Channel] = set()
         self._starting = ExitStack()
-        self._ending = False
+        self._ending = self._is_importing = False
         self._thread: threading.Thread | None = None
 
     def start(self) -> bool:
@@ -122,6 +146,7 @@ class Worker:
         import asyncio
 
         if self._thread is not threading.current_thread():
+            let_threads_go()
             # The first call may come while the loop is still being imported.
             self._standing.wait(timeout)
             loop = self._loop
@@ -155,13 +180,19 @@ class Worker:
         but for one that hangs, such as on a disk that answers nothing.
         """
         deadline = time.monotonic() + timeout
+        latest = deadline + _LONGEST_IMPORT
         self._ending = True
         self.wake()
         for other in self._others:
             other.end()
         for thread in self._threads():
-            if thread is not None and thread.is_alive():
-                thread.join(max(0.0, deadline - time.monotonic()))
+            while thread is not None and thread.is_alive():
+                now = time.monotonic()
+                if self._is_importing or importing():  # which ends soon, and cannot be told to
+                    deadline = min(latest, now + timeout)
+                if now >= deadline:
+                    break
+                thread.join(min(_LOOK, deadline - now))
 
     async def read(self, work: Callable[[], _T]) -> _T:
         """Do what may wait for the disk, for an upload; see `WorkThread.do`."""
@@ -194,27 +225,35 @@ class Worker:
         return self._disk.begin(work)
 
     def _run(self) -> None:
+        behind_starts()
         while not self._ending:
             try:
+                self._is_importing = True
                 with ExitStack() as self._starting:
-                    # Until the loop stands, and with it all that it imports: `_main` lets go of it.
-                    self._starting.enter_context(guarded_imports())
                     self._run_loop()
             except BaseException as error:  # noqa: BLE001 - whatever it is, it must not end the tracking
                 # On the next loop all jobs are begun once more.
                 self._write_without_loop(error)
 
     def _run_loop(self) -> None:
-        import json  # noqa: F401 - what the side files need, when `channel.sync` writes them
-
+        for name in _NEEDED:
+            if self._ending:
+                return
+            with guarded_imports():
+                importlib.import_module(name)
+            threading.Event().wait(_BREATH)
+        packer()
+        if self._ending:
+            return
+        # Until the loop stands, and with it the rest that it imports: `_main` lets go of it.
+        self._starting.enter_context(guarded_imports())
         import anyio
-
-        import ml_dash.query.journal_view  # noqa: F401 - the same
 
         anyio.run(self._main, backend_options={"loop_factory": _new_loop})
 
     def _write_without_loop(self, error: BaseException) -> None:
         """Do the rounds of the loop that has failed, but for the jobs, until it is time for another loop."""
+        self._is_importing = False
         failure = repr(error)
         if failure != self._failure:
             self._failure = failure
@@ -246,6 +285,7 @@ class Worker:
         import anyio
 
         self._starting.close()
+        self._is_importing = False
         self._loop = asyncio.get_running_loop()
         if self._failure:
             self._failure = ""

@@ -26,24 +26,25 @@ from ml_dash.errors import (
     StopError,
 )
 from ml_dash.events.batch import Batcher
-from ml_dash.file_locks import directory_lock
 from ml_dash.identity import current_user, parse_prefix
 from ml_dash.journal.disk import REAL_DISK
 from ml_dash.journal.foreign_disk import ForeignDisk
+from ml_dash.journal.frame import new_writer_id
 from ml_dash.journal.index import JournalIndex
-from ml_dash.journal.latest import latest_ns, new_writer_id
+from ml_dash.journal.latest import latest_ns
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.places.changing import Deleted, Stop, checked_reason, checked_text
 from ml_dash.query.runs import fold_runs, writer_runs
 from ml_dash.series import Kind, Series
 from ml_dash.settings import Settings
 from ml_dash.status import RunStatus
+from ml_dash.storage.file_locks import directory_lock
 from ml_dash.storage.marks import mark_changed
 from ml_dash.storage.recovery import catch_up
 from ml_dash.storage.relocating import JOURNAL, prune, relocate
-from ml_dash.storage.side_file import NOTE, README, SIDE_FILE, is_sound, json_bytes, read_side_file
+from ml_dash.storage.side_file import NOTE, README, SIDE_FILE, STOP_FILE, is_sound, json_bytes, read_side_file
 from ml_dash.storage.standing import is_experiment
-from ml_dash.storage.stopping import STOP_FILE, StopRequest, read_stop, write_stop
+from ml_dash.storage.stopping import StopRequest, read_stop, write_stop
 from ml_dash.storage.trash import Trash
 from ml_dash.values.pack import pack
 

@@ -24,12 +24,13 @@ import copy
 import re
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from ml_dash.protocol import CHECKSUM_PATTERN
 from ml_dash.query.patterns import pattern_matcher
 from ml_dash.query.row_source import timed_rows
 from ml_dash.query.times import iso_time
+from ml_dash.records import NamedTuple
 from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import functools
 import math
 import re
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from ml_dash.records import NamedTuple
 from ml_dash.series import CONTROL, Kind
 
 if TYPE_CHECKING:
@@ -29,29 +30,29 @@ _UNLISTED = frozenset(Kind) - {Kind.METRIC} - CONTROL
 _SAMPLES = 64
 """Values of a field that are kept at most; at least half as many, once there were so many."""
 
-_WORDS = re.compile(r"(?:[A-Z]+(?![a-z])|[A-Z]?[a-z]+)\d*|\d+")
+_WORDS = r"(?:[A-Z]+(?![a-z])|[A-Z]?[a-z]+)\d*|\d+"
 
 
 def words(name: str) -> list[str]:
     """Return the words of a name in lower case: ``valLoss/f1`` is val, loss, f1."""
-    return [word.lower() for word in _WORDS.findall(name)]
+    return [word.lower() for word in re.findall(_WORDS, name)]
 
 
-_MINIMISED = frozenset(
-    words(
-        "bpb bpc cer cost err error errors fid loss losses mae mape mse nll perplexity ppl regret rmse wer xent"
-    )
+def _each(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_MINIMISED = _each(
+    "bpb bpc cer cost err error errors fid loss losses mae mape mse nll perplexity ppl regret rmse wer xent"
 )
-_MAXIMISED = frozenset(
-    words(
-        "acc accuracy ap auc auroc bleu dice elbo f1 iou map miou precision psnr r2 recall return returns "
-        "reward rewards rouge score scores ssim success"
-    )
+_MAXIMISED = _each(
+    "acc accuracy ap auc auroc bleu dice elbo f1 iou map miou precision psnr r2 recall return returns "
+    "reward rewards rouge score scores ssim success"
 )
-_HELD_OUT = frozenset(words("dev eval evaluation heldout test unseen val valid validation"))
-_SPREADS = frozenset(words("count max median min norm p std var"))
+_HELD_OUT = _each("dev eval evaluation heldout test unseen val valid validation")
+_SPREADS = _each("count max median min norm p std var")
 """Last words of what is no value of the metric itself, such as ``loss.std``."""
-_COUNTERS = frozenset(words("batch epoch iteration learning lr seconds seed step steps time"))
+_COUNTERS = _each("batch epoch iteration learning lr seconds seed step steps time")
 
 
 def direction(name: str | None, field: str) -> Direction | None:

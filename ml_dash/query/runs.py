@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ml_dash.processes import process_alive, process_space
 from ml_dash.protocol import DESCRIBED
 from ml_dash.query.attempts import attempts_of, openings_of, text_of, turn_of
 from ml_dash.query.row_source import TimedRows, rows_by_writer
 from ml_dash.query.times import NANOSECONDS
+from ml_dash.records import NamedTuple
 from ml_dash.series import Kind, Series
 from ml_dash.status import RunStatus
 

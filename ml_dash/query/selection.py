@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import operator
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.block_ops import slice_block
 from ml_dash.query.attempts import superseded_from
+from ml_dash.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

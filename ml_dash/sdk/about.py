@@ -12,7 +12,7 @@ from ml_dash.journal.disk import REAL_DISK, is_shortage
 from ml_dash.notices import warn_user
 from ml_dash.protocol import DESCRIBED, METADATA_BYTES_MAX, README_MAX, SAID, TAG_MAX, TAGS_MAX
 from ml_dash.storage.side_file import read_side_file
-from ml_dash.values.pack import PACK_ERRORS, deferred_in, fetched, pack, plain, represent
+from ml_dash.values.pack import PACK_ERRORS, deferred_in, fetched, pack_plain, plain, represent
 from ml_dash.values.tensors import Deferred, take
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _few(name: str, texts: list[str] | None) -> list[str] | None:
 def _check_size(metadata: Any) -> None:
     """Refuse metadata, as plain data, that are too large; numbers that are on a device still, count as none."""
     try:
-        size = len(pack(_here(metadata)))
+        size = len(pack_plain(_here(metadata)))
     except PACK_ERRORS:
         return  # said, and stored as far as they can be, where they are stored
     if size > METADATA_BYTES_MAX:

@@ -33,7 +33,7 @@ from ml_dash.notices import logger
 from ml_dash.processes import host_name
 from ml_dash.series import Kind
 from ml_dash.settings import NATIVE
-from ml_dash.spawning import start_thread
+from ml_dash.spawning import behind_starts, start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -344,6 +344,7 @@ class _Captor:
             return news, list(self._sampled)
 
     def _run(self) -> None:
+        behind_starts()
         sampler = _Sampler()
         try:
             while (work := self._next()) is not None:

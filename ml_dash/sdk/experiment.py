@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 from ml_dash.client.destination import destination, is_server
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError, InvalidPrefixError
+from ml_dash.forks import guarded_imports
 from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.query.axes.ranks import checked_rank
-from ml_dash.query.environments import newest
 from ml_dash.sdk.about import About
 from ml_dash.sdk.alerting.alerts import Alerting, AlertManager, AlertWriter
 from ml_dash.sdk.best.summing import experiment_summary
@@ -27,7 +27,6 @@ from ml_dash.sdk.metrics import MetricsManager
 from ml_dash.sdk.narration import page_url
 from ml_dash.sdk.opened.changing import Changeable
 from ml_dash.sdk.params import ParametersBuilder
-from ml_dash.sdk.presence import require, warn_of_nothing
 from ml_dash.sdk.run import Run, RunManager, should_stop
 from ml_dash.sdk.saying import copy_of, record_of, say
 from ml_dash.sdk.session import Session
@@ -36,6 +35,7 @@ from ml_dash.sdk.starting.ranks import experiment_rank
 from ml_dash.sdk.starting.resuming import Resume, check_resume
 from ml_dash.sdk.tracks import TracksManager
 from ml_dash.settings import Overflow, Settings, check_capture, check_overflow
+from ml_dash.spawning import is_last_thread
 
 if TYPE_CHECKING:
     import os
@@ -122,7 +122,7 @@ class Experiment(Alerting, Changeable, written="exp", is_hot=True):
         understood = {**about.given, **place.arguments, "prefix": identity.prefix}
         self._arguments = {**understood, "echo": echo, "overflow": overflow, "capture": capture, "rank": rank}
         self._session = Session(identity, place, settings, about)
-        self._session.tell_missing = partial(warn_of_nothing, self._session)
+        self._session.tell_missing = partial(_tell_missing, self._session)
         self._hold = self._session.holders.begin(self, partial(rebuild, self._arguments))
         self._run = Run(self._session, "allow" if is_new else resume)
         self._manager: Callable[[], RunManager[Experiment] | None] = lambda: None
@@ -286,10 +286,7 @@ class Experiment(Alerting, Changeable, written="exp", is_hot=True):
     @property
     def environment(self) -> dict[str, Any]:
         """What surrounded the newest attempt in its first process: see `ml_dash.query.environments.newest`."""
-        found: dict[str, Any] = read_only(
-            newest(self._session.view.environments()), "exp.environment is a copy of what was captured"
-        )
-        return found
+        return _environment(self._session)
 
     @property
     def view(self) -> JournalView | RemoteView:
@@ -429,6 +426,7 @@ def open_experiment(prefix: str, where: str | bool | os.PathLike[str] | None = N
             f"prefix={prefix!r:.200} is not the name of an experiment: pass 'owner/project/name'"
         )
     from ml_dash.places.roots import root_with
+    from ml_dash.sdk.presence import require
 
     place = root_with(prefix) if where is None else where
     at_server = is_server(place)
@@ -436,6 +434,24 @@ def open_experiment(prefix: str, where: str | bool | os.PathLike[str] | None = N
     experiment = reopen({"prefix": prefix, "echo": None, **arguments})
     require(experiment._session)  # noqa: SLF001 - no method: completion on `exp.` shows what users call
     return experiment
+
+
+def _environment(session: Session) -> dict[str, Any]:
+    from ml_dash.query.environments import newest
+
+    found: dict[str, Any] = read_only(
+        newest(session.view.environments()), "exp.environment is a copy of what was captured"
+    )
+    return found
+
+
+def _tell_missing(session: Session) -> None:
+    """Warn of a read of an experiment that is nowhere."""
+    if not is_last_thread():  # nothing can be imported any more
+        with guarded_imports():
+            from ml_dash.sdk.presence import warn_of_nothing
+
+        warn_of_nothing(session)
 
 
 def reopen(arguments: dict[str, Any]) -> Experiment:

@@ -22,10 +22,10 @@ from ml_dash.sdk.buffer import BufferManager, MetricBuffer, Store, SummaryCache
 from ml_dash.sdk.guidance.calls import explained, merged
 from ml_dash.sdk.guidance.guided import keep
 from ml_dash.sdk.parts import Part
-from ml_dash.sdk.presence import warn_of_no_metric
 from ml_dash.sdk.series_port import LATEST, check_name, row_time
 from ml_dash.series import Kind, Series
 from ml_dash.slabs.layout import MARK
+from ml_dash.spawning import is_last_thread
 from ml_dash.status import RunStatus
 from ml_dash.values.pack import PACK_ERRORS
 
@@ -306,6 +306,11 @@ class MetricBuilder(Part, written="exp.metrics('train')", is_hot=True):
         # not while the run is open: the rows may be still to come
         if not (rows or self._metric.is_missed or self._session.run_status == RunStatus.RUNNING):
             self._metric.is_missed = True
+            if is_last_thread():  # nothing can be imported any more
+                return
+            with guarded_imports():
+                from ml_dash.sdk.presence import warn_of_no_metric
+
             warn_of_no_metric(self._session, self._metric.name)
 
     @property

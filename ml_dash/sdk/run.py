@@ -37,6 +37,7 @@ from ml_dash.identity import script_path
 from ml_dash.locks import MortalLock
 from ml_dash.notices import logger
 from ml_dash.pipeline.runtime import RUNTIME, open_runs
+from ml_dash.pipeline.stopping import Stopping
 from ml_dash.processes import host_name, process_born, process_space
 from ml_dash.sdk.capturing import Capturing
 from ml_dash.sdk.decorating import decorated
@@ -56,8 +57,9 @@ from ml_dash.sdk.starting.resuming import (
     first_beside,
     goes_on_text,
 )
-from ml_dash.spawning import is_last_thread
+from ml_dash.spawning import ahead_of_threads, is_last_thread
 from ml_dash.status import RunStatus
+from ml_dash.storage.side_file import STOP_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -158,8 +160,6 @@ class Run:
                 self.attempt, self._earlier = first, None
                 self._start = {**start, "attempt": first}
                 self._started_ns = channel.put_control({**self._start, "again": True})
-            from ml_dash.pipeline.stopping import Stopping  # it loads msgspec, which no script needs before
-
             session.stopping = Stopping(session.directory, self.attempt)
             self._capturing.begin(self.attempt)
             return True
@@ -168,11 +168,12 @@ class Run:
         """Open the run by hand: no block ends it. False where it is open."""
         if not self.is_open and is_notebook():
             self._end_of_cell_before()
-        with self._lock:
-            opens = self._begin(resume_from)
-            if opens:
-                self._blocks.started_by_hand()
-        return self._narrated(opens)
+        with ahead_of_threads():
+            with self._lock:
+                opens = self._begin(resume_from)
+                if opens:
+                    self._blocks.started_by_hand()
+            return self._narrated(opens)
 
     def _end_of_cell_before(self) -> None:
         """End what this cell has started when it was executed before: else both would be one attempt, and averaged.
@@ -209,7 +210,7 @@ class Run:
         if channel is not None and stopping is not None and news is not None:
             seen_ns = channel.put_control({"event": "heartbeat", **self._whereabouts(), "stop": news})
             if self._session.destination.keeps:
-                self._session.post_snapshot(stopping.file_name, lambda: stopping.seen_bytes(seen_ns))
+                self._session.post_snapshot(STOP_FILE, lambda: stopping.seen_bytes(seen_ns))
 
     def wait_contact(self) -> None:
         """Wait for the server's first word, not for long, and see to what it says."""
@@ -285,10 +286,11 @@ class Run:
 
     def enter(self) -> bool:
         """Enter a block, in its own context; False where the run is open, and the block a part of it."""
-        with self._lock:  # the last block may be left meanwhile
-            opens = self._begin()
-            self._blocks.enter(opens=opens)
-        return self._narrated(opens)
+        with ahead_of_threads():
+            with self._lock:  # the last block may be left meanwhile
+                opens = self._begin()
+                self._blocks.enter(opens=opens)
+            return self._narrated(opens)
 
     def leave(self, verdict: Verdict) -> bool:
         """Leave a block, in its own context; True where `finish_blocks` has to see to what that brings about."""

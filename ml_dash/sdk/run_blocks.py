@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import contextlib
 from contextvars import ContextVar
-from typing import NamedTuple
 
+from ml_dash.records import NamedTuple
 from ml_dash.status import RunStatus
 
 _WITHIN: ContextVar[tuple[object, ...]] = ContextVar("ml_dash_blocks", default=())

@@ -15,7 +15,7 @@ from ml_dash.events.column_event import ColumnEvent
 from ml_dash.events.items import Event
 from ml_dash.notices import is_news, logger, warn_user
 from ml_dash.series import Kind
-from ml_dash.values.pack import PACK_ERRORS, pack, pack_event, packer, represent
+from ml_dash.values.pack import PACK_ERRORS, pack, pack_early, pack_event, packer_at_hand, represent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,9 +77,17 @@ class Port:
     def bind(self, channel: Channel, queue: Queue) -> None:
         """Let rows through."""
         # In this order: `MetricBuilder.log` reads the queue first, and must not find it open with another's id.
-        self.pack = packer()
+        self.pack = packer_at_hand() or self._pack_early
         self.id = channel.series_id(self._kind, self._name)
         self.queue = queue
+
+    def _pack_early(self, event: list[Any]) -> bytes:
+        """Pack a row, until the fast `pack` is there."""
+        fast = packer_at_hand()
+        if fast is None:
+            return pack_early(event)
+        self.pack = fast
+        return fast(event)
 
     def unbind(self) -> None:
         """Refuse rows from now on."""

@@ -21,7 +21,6 @@ from ml_dash.errors import (
 )
 from ml_dash.forks import guarded_imports
 from ml_dash.locks import MortalLock
-from ml_dash.pipeline.delivery import Recipient
 from ml_dash.pipeline.queue import ClosedQueue, ThroughQueue
 from ml_dash.pipeline.runtime import RUNTIME, catching_up
 from ml_dash.pipeline.threads import wait_for
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from ml_dash.client.view import RemoteView
     from ml_dash.identity import Identity
     from ml_dash.pipeline.channel import Channel
+    from ml_dash.pipeline.delivery import Recipient
     from ml_dash.pipeline.queue import Queue
     from ml_dash.pipeline.runtime import OpenRun
     from ml_dash.pipeline.stopping import Stopping
@@ -110,8 +110,7 @@ class Session:
     def open_channel(self, run: OpenRun) -> Channel:
         """Take hold of this process's channel for the experiment."""
         self.about.begin()
-        remote = self.destination.url is not None
-        recipient = Recipient(self.destination, self.prefix, self.about.saying) if remote else None
+        recipient = None if self.destination.url is None else _recipient(self)
         self.channel = RUNTIME.opened(run, self.directory, self.settings, self.channel, recipient)
         return self.channel
 
@@ -152,7 +151,8 @@ class Session:
 
     def bind(self, channel: Channel) -> None:
         """Let the managers write."""
-        packer()  # imported here, while no lock is held that a fork may wait for
+        if RUNTIME.is_alone:
+            packer()  # which the background thread imports where there is one
         queue: Queue = channel.queue
         # At the interpreter's exit nobody may come any more to write what is queued.
         if RUNTIME.closing or not self.settings.buffered:
@@ -214,7 +214,7 @@ class Session:
     def written(self) -> JournalView:
         """The journal as it is on disk, without what still waits in the queue."""
         if self._view is None:
-            with imports_for_reading():
+            with guarded_imports(), imports_for_reading():
                 from ml_dash.query.journal_view import JournalView
 
             self._view = JournalView(os.path.join(self.directory, "journal"))
@@ -371,3 +371,10 @@ def _say_nothing() -> None:
 
 def _as_given(_: str | None, fields: dict[str, Any]) -> dict[str, Any]:
     return fields
+
+
+def _recipient(session: Session) -> Recipient:
+    with guarded_imports():
+        from ml_dash.pipeline.delivery import Recipient  # of no use where nothing is sent
+
+    return Recipient(session.destination, session.prefix, session.about.saying)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgpack
 
 from ml_dash.clock import SYSTEM_CLOCK
+from ml_dash.records import NamedTuple
 from ml_dash.series import Kind, Series
 from ml_dash.slabs.bell import SUFFIX as BELL, is_deserted
 from ml_dash.slabs.cutting import cut

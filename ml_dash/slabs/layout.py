@@ -43,9 +43,10 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from typing import NamedTuple
 
 import msgpack
+
+from ml_dash.records import NamedTuple
 
 MARK = b"\xc1\x00\xff\x0a"
 """Follows each event."""

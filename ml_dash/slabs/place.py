@@ -19,7 +19,7 @@ _LOCAL = frozenset(
     {"tmpfs", "ramfs", "ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "overlay", "bcachefs"}
 )
 """File systems of this machine: the pages of one that is far away may be gone with a cable."""
-_OCTAL = re.compile(r"\\([0-7]{3})")
+_OCTAL = r"\\([0-7]{3})"
 """How a space is written in a list of file systems, whose fields are between spaces."""
 _ROOM = 16
 """A slab takes this part of what is free, at most: containers often have 64 MB, which others need as well."""
@@ -130,8 +130,21 @@ def file_system_of(path: str) -> str | None:
     for line in lines:
         before, _, behind = line.partition(" - ")
         fields = before.split(" ")
-        point = _OCTAL.sub(lambda match: chr(int(match[1], 8)), fields[4])
+        point = re.sub(_OCTAL, lambda match: chr(int(match[1], 8)), fields[4])
         is_above = path == point or path.startswith(point.rstrip("/") + "/")
         if is_above and len(point) >= longest:
             longest, found = len(point), behind.split(" ")[0]
     return found
+
+
+def may_hold_slabs() -> bool:
+    """Whether there may be slabs of this user: asked before what reads them is imported."""
+    return any(map(_has_something, known_places()))
+
+
+def _has_something(place: str) -> bool:
+    try:
+        check_place(place)
+        return bool(os.listdir(place))
+    except OSError:
+        return False

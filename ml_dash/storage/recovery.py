@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.events.batch import salvage
@@ -26,6 +26,7 @@ from ml_dash.journal.reader import Reader
 from ml_dash.journal.scan import SegmentScan
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.notices import logger
+from ml_dash.records import NamedTuple
 from ml_dash.series import Kind, Series
 from ml_dash.slabs.bell import current_bell, ring
 from ml_dash.slabs.found import (

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SIDE_FILE = "experiment.json"
 PARAMETERS_FILE = "parameters.json"
+STOP_FILE = "stop.json"
 README = "readme"
 """What a run says of itself, in Markdown; an update says it as well."""
 NOTE = "note"

@@ -14,11 +14,11 @@ import msgspec
 
 from ml_dash.protocol import STOP_REASON_MAX
 from ml_dash.query.times import iso_time
+from ml_dash.storage.side_file import STOP_FILE
 
 if TYPE_CHECKING:
     from ml_dash.journal.disk import Disk
 
-STOP_FILE = "stop.json"
 _BYTES_MAX = 4 << 20
 _Time = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _Text = Annotated[str, msgspec.Meta(max_length=10_000)]

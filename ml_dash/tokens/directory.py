@@ -8,10 +8,10 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ml_dash.file_locks import try_lock
 from ml_dash.journal.disk import sync_file
 from ml_dash.notices import logger
 from ml_dash.storage.atomic import replacing
+from ml_dash.storage.file_locks import try_lock
 from ml_dash.tokens.token import TokenStoreError
 
 if TYPE_CHECKING:

@@ -23,9 +23,9 @@ from ml_dash.client.retry import Backoff, trouble_of
 from ml_dash.client.transport import ServerError
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import InvalidArgumentError, MLDashError
-from ml_dash.file_locks import try_lock
 from ml_dash.processes import host_name
 from ml_dash.query.times import iso_time
+from ml_dash.storage.file_locks import try_lock
 from ml_dash.storage.marks import SUMMARIES
 from ml_dash.upload.relay_watch import RootWatch
 from ml_dash.upload.relayed import ENDED, Relayed

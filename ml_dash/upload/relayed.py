@@ -22,8 +22,8 @@ from ml_dash.journal.foreign_disk import ForeignDisk
 from ml_dash.storage.blobs import markers
 from ml_dash.storage.manifest import Manifest
 from ml_dash.storage.recovery import catch_up
-from ml_dash.storage.side_file import read_side_file
-from ml_dash.storage.stopping import STOP_FILE, read_stop, write_stop
+from ml_dash.storage.side_file import STOP_FILE, read_side_file
+from ml_dash.storage.stopping import read_stop, write_stop
 from ml_dash.upload.blob_sender import BlobObserver, BlobSender
 from ml_dash.upload.introduction import NOT_TOLD, Told
 from ml_dash.upload.sender import Sender

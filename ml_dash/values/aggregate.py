@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 import re
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-PERCENTILE = re.compile(r"p(?P<percent>[0-9]{1,3}(?:\.[0-9]+)?)")
+_PERCENTILE = r"p(?P<percent>[0-9]{1,3}(?:\.[0-9]+)?)"
 
 # Sums that overflow are taken of values this much smaller; a power of two, so that no digit is lost.
 SCALE = 2.0**64
@@ -138,7 +139,7 @@ def _parse(name: str) -> Aggregation:
     if isinstance(name, str):
         if name in NAMED:
             return Aggregation(name, NAMED[name])
-        match = PERCENTILE.fullmatch(name)
+        match = re.fullmatch(_PERCENTILE, name)
         if match and float(match["percent"]) <= 100:
             return Aggregation(name, partial(_Sample.percentile, percent=float(match["percent"])))
     raise InvalidArgumentError(

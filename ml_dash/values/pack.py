@@ -24,6 +24,7 @@ from ml_dash.values.tensors import Deferred, defer, fetch, is_freed, take
 _MAX_DEPTH = 64  # far below what makes Python's or msgpack's recursion fail
 _MAX_REPR = 10_000
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
+_SIMPLE = frozenset({float, int, str, bool, bytes, type(None)})
 _TIMESTAMPS = (b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff")
 """How msgpack's timestamps begin, the form in which msgspec writes a datetime that has a time zone."""
 
@@ -37,8 +38,8 @@ PACK_ERRORS = Exception
 def packer() -> _Pack:
     """Return the fast `pack`, for those who call it for each row.
 
-    The first call imports msgspec, which takes as long as a fifth of all the rest: so the start of a run makes it, and
-    no import. A signal handler that logs in the middle of that gets the other encoder.
+    The first call imports msgspec, which takes as long as a fifth of all the rest: so the background thread makes it,
+    and nobody waits for that. A signal handler that logs in the middle of it gets the other encoder.
     """
     global _packer  # noqa: PLW0603 - one for all threads
     if _packer is None:
@@ -49,6 +50,16 @@ def packer() -> _Pack:
             return pack_plain
         _packer = Encoder().encode
     return _packer
+
+
+def packer_at_hand() -> _Pack | None:
+    """Return the fast `pack`; None where it is not imported yet."""
+    return _packer
+
+
+def pack_early(event: list[Any]) -> bytes:
+    """Pack an event as the fast `pack` does, before that is there; for values that only it can pack, import it."""
+    return pack_plain(event) if _SIMPLE.issuperset(map(type, event[2].values())) else packer()(event)
 
 
 def pack(value: Any) -> bytes:
@@ -362,7 +373,7 @@ def _noted(name: str, value: Any, unstorable: dict[str, str]) -> Any:
     return plain(value, note)
 
 
-def pack_plain(event: list[Any]) -> bytes:
+def pack_plain(value: Any) -> bytes:
     """Pack plain data, strings with lone surrogates included."""
-    packed: bytes = msgpack.packb(event, unicode_errors="surrogatepass")
+    packed: bytes = msgpack.packb(value, unicode_errors="surrogatepass")
     return packed

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import functools
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from ml_dash.records import NamedTuple
 from ml_dash.values.transfers import (
     SLOT_BYTES,
     Lane,

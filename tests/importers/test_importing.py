@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from ml_dash import Experiment, InvalidArgumentError
-from ml_dash.file_locks import try_lock
 from ml_dash.importers import json_files, target
 from ml_dash.journal.index import JournalIndex
 from ml_dash.query.runs import fold_runs, writer_runs
+from ml_dash.storage.file_locks import try_lock
 from tests.support.flaky_disk import FlakyDisk, PowerCutError
 from tests.support.public_trees import RUN, bring_in, bytes_below, content, metric, problems, tree
 

@@ -31,7 +31,6 @@ from ml_dash.errors import (
     MLDashError,
     RemoteError,
 )
-from ml_dash.file_locks import directory_lock
 from ml_dash.journal.latest import latest_ns
 from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.places import local_changes
@@ -40,6 +39,7 @@ from ml_dash.places.local_changes import LocalChanges
 from ml_dash.places.remote_changes import RemoteChanges
 from ml_dash.protocol import JSON
 from ml_dash.server.runner import EmbeddedServer
+from ml_dash.storage.file_locks import directory_lock
 from ml_dash.storage.marks import bucket_of, marked, prepare
 from ml_dash.storage.relocating import relocate
 from ml_dash.storage.survey import survey

@@ -238,10 +238,12 @@ def test_rows_that_a_full_disk_refuses_survive_a_kill_and_come_when_there_is_roo
     finished = run_on_small_disk(
         scripts,
         f"""
-    import shutil, subprocess
+    import shutil, subprocess, threading, time
     {BEGIN.replace('".dash"', '"disk"')}
     log("train", 0, 100)
     exp.flush()
+    while any(thread.name == "ml-dash-apart" for thread in threading.enumerate()):
+        time.sleep(0.01)  # it looks for what dead processes have left, and would find the child's
     child = os.fork()
     if child == 0:
         log("train", 100, 200)

@@ -26,7 +26,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from ml_dash.journal.disk import is_shortage
-from ml_dash.journal.index import SEGMENT_SUFFIX, JournalIndex
+from ml_dash.journal.frame import SEGMENT_SUFFIX
+from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.latest import latest_ns
 from ml_dash.pipeline import channel as channel_module, mover as mover_module, queue as queue_module
 from ml_dash.settings import Settings

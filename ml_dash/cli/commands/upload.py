@@ -20,7 +20,8 @@ from ml_dash.errors import InvalidArgumentError, JournalWriteError
 from ml_dash.events.batch import Batcher
 from ml_dash.identity import file_path
 from ml_dash.journal.disk import REAL_DISK
-from ml_dash.journal.latest import latest_ns, new_writer_id
+from ml_dash.journal.frame import new_writer_id
+from ml_dash.journal.latest import latest_ns
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.query.files import FILES
 from ml_dash.sdk.files.details import Details, checked_aliases, save_row

@@ -14,13 +14,14 @@ A name is looked for in this order. Of ``a/b/c``, the metric ``a/b`` is tried be
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.query.axes.as_of import AsOf, numbers_in
 from ml_dash.query.columns import columns_named
 from ml_dash.query.listing.naming import nearest, title_of
 from ml_dash.query.times import seconds_array
+from ml_dash.records import NamedTuple
 from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ has that of its parent. Processes that no launcher has started, and that were gi
 from __future__ import annotations
 
 import operator
-import re
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.protocol import RANK_MAX
+from ml_dash.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 RANK = "rank"
 """What the column of the ranks is called, unless a field has the name."""
-_SUFFIX = re.compile(r".+-r([0-9]{1,6})", re.DOTALL)
+_DIGITS_MAX = 6
 _LISTED = 8
 NO_RANK = -1
 """In arrays of ranks: that of rows whose writer has none."""
@@ -35,8 +35,9 @@ NO_RANK = -1
 
 def rank_of(writer: str) -> int | None:
     """Return the rank of a writer, by its id; None where it has none."""
-    match = _SUFFIX.fullmatch(writer)
-    return None if match is None else int(match[1])
+    begin, _, rank = writer.rpartition("-r")
+    is_one = begin and len(rank) <= _DIGITS_MAX and rank.isascii() and rank.isdigit()
+    return int(rank) if is_one else None
 
 
 def ranks_of(writers: Iterable[str]) -> frozenset[int]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ml_dash.query.listing.tokens import number_of
+from ml_dash.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,10 +5,11 @@ Such a row is ``{"set": {}, "define": [[metric, field, best], …]}``: who knows
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.query.highlights import direction
+from ml_dash.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

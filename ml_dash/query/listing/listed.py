@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ml_dash.query.times import NANOSECONDS
+from ml_dash.records import NamedTuple
 from ml_dash.status import RunStatus
 
 if TYPE_CHECKING:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from ml_dash.query.listing.comparing import comparable, number_in
 from ml_dash.query.listing.summary import AGGREGATES
+from ml_dash.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

@@ -11,10 +11,11 @@ import math
 from bisect import bisect_left
 from collections import Counter
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ml_dash.journal.blocks import as_list
 from ml_dash.query.columns import leaf_columns
+from ml_dash.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
+
+from ml_dash.records import NamedTuple
 
 TokenKind: TypeAlias = Literal["word", "quoted", "operator", "open", "glob", "call"]
 

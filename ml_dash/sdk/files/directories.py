@@ -9,9 +9,10 @@ silently where it lies in there: what is saved would be saved again.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ml_dash.errors import FileMissingError, FileStoreError
+from ml_dash.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

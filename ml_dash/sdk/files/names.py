@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple
+from typing import Any
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.identity import file_path
+from ml_dash.records import NamedTuple
 
 
 class Place(NamedTuple):

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
-_TAKES = re.compile(
+_UNEXPECTED = r"unexpected keyword argument '(\w+)'"
+_TAKES = (
     r"takes (?:from (\d+) to )?(\d+) positional arguments? but (\d+)(?: positional.*\))? (?:was|were) given"
 )
 _LONG = 40
@@ -75,7 +75,7 @@ def _reason(function: Callable[..., object], said: str, written: str) -> str:
 
     reason = said.replace(f"{function.__qualname__}()", f"{written}()")
     if next(iter(signature(function).parameters), None) == "self":
-        reason = _TAKES.sub(_without_self, reason)
+        reason = re.sub(_TAKES, _without_self, reason)
     return reason
 
 
@@ -87,7 +87,7 @@ def _without_self(match: re.Match[str]) -> str:
 
 
 def _remedy(function: Callable[..., object], reason: str, example: str, keywords: Mapping[str, str]) -> str:
-    unexpected = _UNEXPECTED.search(reason)
+    unexpected = re.search(_UNEXPECTED, reason)
     if unexpected is None:
         return f"write {example}"
     name = unexpected[1]

@@ -85,8 +85,9 @@ class Guided:
 class Signpost:
     """Stands in a class for a name that its objects do not have."""
 
+    __slots__ = ("_said",)
+
     def __init__(self, written: str, name: str, hint: str) -> None:
-        self.__doc__ = f"Not here: write {hint}"
         self._said = written, name, hint
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:

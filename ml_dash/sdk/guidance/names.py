@@ -7,7 +7,7 @@ brackets.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from ml_dash.records import NamedTuple
 
 _LOG = "exp.metrics('train').log(loss=0.5, step=3)"
 _PARAMS = "exp.params.set(lr=0.1), or exp.params.set(config) for a dict, a Namespace or a dataclass"

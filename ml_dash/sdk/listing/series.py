@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ml_dash.client.destination import is_server
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
 from ml_dash.query.axes.clocks import checked_x
 from ml_dash.query.axes.ranks import checked_rank
 from ml_dash.query.data_frame import to_frame
+from ml_dash.records import NamedTuple
 from ml_dash.sdk.guidance.calls import explained
 from ml_dash.sdk.listing.opening import experiment_of
 from ml_dash.sdk.listing.tables import as_arrow

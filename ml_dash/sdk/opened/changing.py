@@ -10,7 +10,6 @@ from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.sdk.about import checked_text, checked_texts
 from ml_dash.sdk.guidance.calls import explained, flag
 from ml_dash.sdk.guidance.guided import Guided
-from ml_dash.sdk.presence import exists
 from ml_dash.spawning import imports_for_reading
 
 if TYPE_CHECKING:
@@ -43,6 +42,9 @@ class Changeable(Guided):
             ServerUnavailableError: the server cannot be reached.
             RemoteError: the server refuses to say it, as to a token that may not read.
         """
+        with guarded_imports():
+            from ml_dash.sdk.presence import exists
+
         return exists(self._session)
 
     @explained("exp.delete()")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ml_dash.clock import Clock
     from ml_dash.identity import Identity
 
-_FIELD = re.compile(r"\{(\w*)\}")
+_FIELD = r"\{(\w*)\}"
 _N = "{n}"
 _HOST_BYTES = 200
 _TRIES = 100
@@ -44,7 +44,7 @@ def identity_of(prefix: Any, place: Destination, clock: Clock) -> tuple[Identity
         return parse_prefix(text, user=current_user, now_ns=clock.time_ns, script=script_stem())
 
     given = prefix if prefix is not None else os.environ.get("ML_DASH_PREFIX")
-    if not isinstance(given, str) or not _FIELD.search(given):
+    if not isinstance(given, str) or "{" not in given or not re.search(_FIELD, given):
         return parsed(prefix), False
     text = _filled(given, clock)
     if _N not in text:
@@ -76,7 +76,7 @@ def _filled(text: str, clock: Clock) -> str:
             raise InvalidPrefixError(f"prefix {text!r}: {match[0]} is not known; use {known}")
         return values[match[1]]()
 
-    return _FIELD.sub(value, text)
+    return re.sub(_FIELD, value, text)
 
 
 def _numbered_parts(prefix: str) -> list[str]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ml_dash.processes import process_born
 from ml_dash.protocol import RANK_MAX
 from ml_dash.query.times import NANOSECONDS
+from ml_dash.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ml_dash.errors import InvalidArgumentError, JournalError, ResumeError
 from ml_dash.forks import guarded_imports
+from ml_dash.journal.frame import has_segments
 from ml_dash.processes import process_space
+from ml_dash.records import NamedTuple
 from ml_dash.sdk.starting.prefixes import leave_on_disk, take_on_disk
 from ml_dash.sdk.starting.ranks import Start, is_one_training, is_recent
 from ml_dash.sdk.starting.server_side import created_at_server, is_at_server, take_at_server
@@ -154,6 +156,9 @@ def first_beside(session: Session, own: str) -> str:
 
     Each has written its start before it looks: whichever was second sees both.
     """
+    channel = session.channel
+    if channel is not None and not has_segments(channel.journal, but_of=channel.writer_id):
+        return own
     going_on = [
         attempt.name
         for attempt, is_here in _look(session).attempts
@@ -171,7 +176,7 @@ class _Found(NamedTuple):
 
 
 def _look(session: Session) -> _Found:
-    if not os.path.isdir(os.path.join(session.directory, "journal")):
+    if not has_segments(os.path.join(session.directory, "journal")):
         return _Found([], 0, ())
     with guarded_imports():
         from ml_dash.query.attempts import text_of

@@ -14,12 +14,12 @@ import re
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.file_locks import directory_lock
 from ml_dash.protocol import VIEW_BYTES_MAX, VIEW_PATTERN, VIEWS_MAX, ErrorCode
 from ml_dash.query.times import iso_time
 from ml_dash.server.catalogue.shelves import checked_base, no_such_view, too_many_views, too_new
 from ml_dash.server.errors import ApiError
 from ml_dash.storage.atomic import replacing
+from ml_dash.storage.file_locks import directory_lock
 
 if TYPE_CHECKING:
     from ml_dash.server.catalogue.shelves import NewSavedView, Shelf

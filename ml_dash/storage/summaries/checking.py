@@ -7,7 +7,7 @@ import os
 from typing import NamedTuple
 
 from ml_dash.journal.disk import is_shortage
-from ml_dash.journal.index import SEGMENT_SUFFIX
+from ml_dash.journal.frame import SEGMENT_SUFFIX
 from ml_dash.storage.side_file import SIDE_FILE
 from ml_dash.storage.summaries.tree import stamp_of
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.journal.disk import is_shortage
-from ml_dash.journal.frame import FRAME_HEADER, parse_frame_header, parse_segment_name
-from ml_dash.journal.index import SEGMENT_SUFFIX, JournalIndex
+from ml_dash.journal.frame import FRAME_HEADER, SEGMENT_SUFFIX, parse_frame_header, parse_segment_name
+from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.objects import from_msgpack, to_msgpack
 from ml_dash.journal.reader import AheadReader, BadFrameError, Reader, read_frame
 from ml_dash.journal.scan import SegmentScan

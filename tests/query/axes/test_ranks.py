@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from ml_dash import InvalidArgumentError
-from ml_dash.journal.latest import new_writer_id
+from ml_dash.journal.frame import new_writer_id
 from ml_dash.query.axes.ranks import Ranks, RankSpan, checked_rank, rank_of
 from ml_dash.query.selection import Range, Shown
 

@@ -119,7 +119,7 @@ def test_two_that_start_at_once_without_seeing_another_become_one(
             "ml_dash.sdk.starting.resuming.os.getpid", lambda: 1
         )  # as another process sees it
         monkeypatch.setattr("ml_dash.sdk.run.earlier", lambda _session: Earlier())
-        other = experiment(tmp_path)
+        other = experiment(tmp_path, rank=1)  # by a writer of its own, as that of another process is
         with other.run:
             names = [row["attempt"] for _, row in _starts(exp)]
         assert len(set(names)) == 2
