@@ -36,10 +36,26 @@ if TYPE_CHECKING:
     from ml_dash.query.attempts import Attempt, Opening
 
 _RUNS = Series(Kind.RUN, None)
+SHARED = "shared memory"
+"""The ``queue`` of a start whose rows wait where they survive their process."""
 RECOVERED = "recovered"
 """The ``event`` of a row that says how many ``rows`` of its frame were appended after the death of their process."""
 _COARSE_NS = 2 * NANOSECONDS
 """A file's time may be that much older than what it holds: Linux keeps it by the tick, FAT by two seconds."""
+
+
+class Unended(NamedTuple):
+    """A writer whose process is gone, or not of this machine, and may have left rows in shared memory.
+
+    It had some, its run has not ended, and nobody has appended to the journal what it has left.
+    """
+
+    writer: str
+    host: str | None
+    is_here: bool
+    """Whether its process was one of this machine in this boot, and is known to be gone."""
+    is_silent: bool
+    """Whether its run counts as dead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +76,8 @@ class RunInfo:
         queue: Where rows of the newest start waited, "shared memory" or "memory"; None if it does not say.
         recovered: How many rows were appended after the death of their process.
         elsewhere: Whether the process that decides the status was on another machine, or in another boot.
+        unended: Writers that may have left rows in shared memory, which are not in the journal.
+        damaged: How many events of dead processes were damaged where they waited, so that they could not be appended.
         said_ns: When readme, tags and so on were said last, by name.
         attempts: How many there were, see `ml_dash.query.attempts`.
         names: What start rows call the newest of these: by several names, where its processes knew of none.
@@ -78,6 +96,8 @@ class RunInfo:
     queue: str | None = None
     recovered: int = 0
     elsewhere: bool = False
+    unended: tuple[Unended, ...] = ()
+    damaged: int = 0
     said_ns: dict[str, int] = field(default_factory=dict)
     attempts: int = 0
     names: tuple[str, ...] = ()
@@ -90,19 +110,20 @@ class RunInfo:
 class WriterRuns(NamedTuple):
     """One writer's RUN rows in the order written, the time of its newest row of any kind, and when that came.
 
-    `came_ns` is by the clock of who keeps the rows; None where it does not say.
+    `came_ns` is by the clock of who keeps the rows; None where it does not say. `id` is the writer's, where one knows.
     """
 
     rows: TimedRows
     last_ns: int | None
     came_ns: int | None = None
+    id: str = ""
 
 
 def writer_runs(index: JournalIndex) -> dict[str, WriterRuns]:
     """Return the RUN rows of each writer of a journal: who is silent can only be said of one writer."""
     rows = rows_by_writer(index, _RUNS)
     return {
-        writer.id: WriterRuns(rows[writer.id], writer.last_ns, index.modified_ns(writer.id))
+        writer.id: WriterRuns(rows[writer.id], writer.last_ns, index.modified_ns(writer.id), writer.id)
         for writer in index.writers
     }
 
@@ -122,6 +143,7 @@ def fold_runs(
     """
     writers = list(writers)
     now_ns = time.time_ns() if now_ns is None else now_ns
+    space = process_space() if space is None else space
     named = {f"{number:08}": writer for number, writer in enumerate(writers)}
     attempts, is_alive = attempts_now(
         named, stale_after=stale_after, now_ns=now_ns, space=space, pid_alive=pid_alive
@@ -142,8 +164,10 @@ def fold_runs(
         error=stands.error,
         experiment=said or None,
         queue=text_of(max(starts, key=lambda start: start[0])[1].get("queue")) if starts else None,
-        recovered=sum(_recovered(row) for _, row in rows),
-        elsewhere=stands.space is not None and stands.space != (process_space() if space is None else space),
+        recovered=sum(_recovered(row, "rows") for _, row in rows),
+        damaged=sum(_recovered(row, "lost") for _, row in rows),
+        elsewhere=stands.space is not None and stands.space != space,
+        unended=_unended(named, attempts, is_alive, space, pid_alive),
         said_ns=said_ns,
         attempts=len(attempts),
         names=tuple(sorted({each.name for each in attempts[-1].openings if each.name})) if attempts else (),
@@ -203,6 +227,28 @@ def standing(openings: Iterable[Opening], is_alive: Callable[[Opening], bool]) -
     )
 
 
+def _unended(
+    writers: Mapping[str, WriterRuns],
+    attempts: Iterable[Attempt],
+    is_alive: Callable[[Opening], bool],
+    space: str | None,
+    pid_alive: Callable[[int, str | None], bool],
+) -> tuple[Unended, ...]:
+    open_runs = {each.writer: each for attempt in attempts for each in attempt.openings if each.is_open}
+    found = []
+    for name, opening in sorted(open_runs.items()):
+        writer, row = writers[name], opening.row
+        starts = [start for _, start in writer.rows if start.get("event") == "start"]
+        if not writer.id or not starts or starts[-1].get("queue") != SHARED:
+            continue
+        if any(each.get("event") == RECOVERED for _, each in writer.rows):
+            continue  # all of it is here: only who is dead has such a row, and it is the last that comes of it
+        is_here = row["space"] is not None and row["space"] == space
+        if _is_gone(row, space, pid_alive) or (row["space"] is not None and not is_here):
+            found.append(Unended(writer.id, row["host"], is_here, not is_alive(opening)))
+    return tuple(found)
+
+
 def last_activity(writers: Iterable[WriterRuns], now_ns: int) -> int | None:
     """Return the time of the newest row of any of these writers, or when that came, where its own is later."""
     return max(
@@ -210,8 +256,8 @@ def last_activity(writers: Iterable[WriterRuns], now_ns: int) -> int | None:
     )
 
 
-def _recovered(row: Mapping[str, Any]) -> int:
-    rows = row.get("rows") if row.get("event") == RECOVERED else None
+def _recovered(row: Mapping[str, Any], what: str) -> int:
+    rows = row.get(what) if row.get("event") == RECOVERED else None
     return rows if isinstance(rows, int) and rows > 0 else 0
 
 

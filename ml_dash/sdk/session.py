@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import (
     InvalidArgumentError,
+    JournalDamageWarning,
     JournalError,
     NotStartedError,
     RemoteError,
@@ -21,6 +23,7 @@ from ml_dash.errors import (
 )
 from ml_dash.forks import guarded_imports
 from ml_dash.locks import MortalLock
+from ml_dash.notices import warn_user
 from ml_dash.pipeline.queue import ClosedQueue, ThroughQueue
 from ml_dash.pipeline.runtime import RUNTIME, catching_up
 from ml_dash.pipeline.threads import wait_for
@@ -98,6 +101,7 @@ class Session:
         self.media: Callable[[str | None, dict[str, Any]], dict[str, Any]] = _as_given
         self._bound: tuple[Channel, Queue] | None = None
         self._view: JournalView | None = None
+        self._has_told_missing = False
         self._remote: RemoteView | None = None
 
     @property
@@ -208,6 +212,7 @@ class Session:
         with imports_for_reading():
             catch_up = catching_up()
         catch_up(self.directory)  # other processes may log to the experiment, or have died of it
+        self._has_told_missing = self._has_told_missing or _tell_missing(self)
         return self.written
 
     @property
@@ -378,3 +383,16 @@ def _recipient(session: Session) -> Recipient:
         from ml_dash.pipeline.delivery import Recipient  # of no use where nothing is sent
 
     return Recipient(session.destination, session.prefix, session.about.saying)
+
+
+def _tell_missing(session: Session) -> bool:
+    """Warn of rows that dead processes may have left where they cannot be had; True, since that is done once."""
+    with suppress(JournalError, OSError):  # what cannot be read is told of by the question
+        run = session.written.run(stale_after=session.settings.stale_after)
+        if run.unended or run.damaged:
+            with guarded_imports(), imports_for_reading():
+                from ml_dash.storage.unrecovered import missing_of
+
+            for text in missing_of(run, dead_only=True):
+                warn_user(f"{session.prefix}: {text}", JournalDamageWarning)
+    return True

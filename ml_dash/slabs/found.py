@@ -20,6 +20,7 @@ from ml_dash.slabs.bell import SUFFIX as BELL, is_deserted
 from ml_dash.slabs.cutting import cut
 from ml_dash.slabs.layout import (
     HEAD_BYTES,
+    MARK,
     NEW,
     OPEN,
     REGION,
@@ -72,10 +73,12 @@ class Waiting(NamedTuple):
     Attributes:
         events: packed, each with what is to be noted with the frame whose last event it is.
         frame: the number that the next frame has.
+        start: from where on they lie.
     """
 
     events: list[tuple[bytes, Taken]]
     frame: int
+    start: Taken
 
 
 class OtherVersionError(ValueError):
@@ -98,6 +101,7 @@ class FoundSlab:
             ValueError: it is no slab.
         """
         self.path = path
+        self.damaged = 0  # events that `waiting` has found to be there, and could not read
         flags = os.O_RDWR if is_mine else os.O_RDONLY
         with beside_standard_streams():
             self._fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -180,7 +184,7 @@ class FoundSlab:
         start = _start(decode_taken(top), last_frame)
         if start is None:
             return None
-        return Waiting(list(self._events(top, start)), max(last_frame, start.frame) + 1)
+        return Waiting(list(self._events(top, start)), max(last_frame, start.frame) + 1, start)
 
     def _stretches(self, top: bytes, start: Taken) -> Iterator[_Stretch]:
         """Yield what the regions hold from a place on."""
@@ -196,7 +200,10 @@ class FoundSlab:
         skip = start.skip
         for stretch in self._stretches(top, start):
             first = Taken(0, stretch.generation, stretch.begin)
-            for place, event in enumerate(cut(stretch.data, is_ended=stretch.is_ended)[0], 1):
+            events, end = cut(stretch.data, is_ended=stretch.is_ended)
+            # Half an event at the end was being copied when the process died: behind it there is no mark.
+            self.damaged += stretch.data.count(MARK, end)
+            for place, event in enumerate(events, 1):
                 if skip:
                     skip -= 1
                 else:

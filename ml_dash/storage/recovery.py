@@ -32,6 +32,7 @@ from ml_dash.slabs.bell import current_bell, ring
 from ml_dash.slabs.found import (
     FoundSlab,
     OtherVersionError,
+    Waiting,
     age,
     discard,
     discard_unborn,
@@ -43,9 +44,9 @@ from ml_dash.storage.marks import mark_changed
 from ml_dash.values.pack import unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from ml_dash.slabs.layout import Names, Taken
+    from ml_dash.slabs.layout import Names
 
 _SLICE = 8192
 _WAIT, _LOOK = 0.25, 0.002
@@ -54,6 +55,8 @@ _FORGOTTEN_AFTER = 7 * 86_400.0
 """Seconds after which what is left of an experiment is removed that is not where it was: it may have been moved."""
 _NAMES: dict[str, Names | None] = {}
 _TOLD: set[str] = set()
+REFUSED: dict[str, str] = {}
+"""Why what waits in a slab could not be appended to its journal, by the slab's path."""
 _REMEMBERED = 10_000
 
 
@@ -66,10 +69,11 @@ class Recovered(NamedTuple):
 
 
 class _End(NamedTuple):
-    """What a writer has left: the number of its last segment, and of its last frame."""
+    """What a writer has left: the number of its last segment, and of its last frame, and when that was written."""
 
     segment: int
     frame: int
+    modified_ns: int
 
 
 def catch_up(directory: str, disk: Disk = REAL_DISK) -> list[Recovered]:
@@ -226,23 +230,26 @@ def recover(
         after = end.segment, waiting.frame - 1
         writer = JournalWriter(journal, slab.writer_id, disk=disk, clock=clock, after=after)
         try:
-            rows, lost = _append(slab, waiting.events, writer)
+            rows, lost = _append(slab, waiting, end, writer)
             writer.close()
         finally:
             writer.release()
         slab.remove()
         mark_changed(directory)
+        REFUSED.pop(path, None)
         return Recovered(directory, rows, lost)
-    except OSError:
+    except OSError as error:
+        REFUSED[path] = str(error)
         return None  # a disk that is full, or read-only: what is in the slab stays there
     finally:
         slab.close()
 
 
-def _append(slab: FoundSlab, events: Sequence[tuple[bytes, Taken]], writer: JournalWriter) -> tuple[int, int]:
+def _append(slab: FoundSlab, waiting: Waiting, end: _End, writer: JournalWriter) -> tuple[int, int]:
     # What has no name cannot be encoded, and is lost.
     series = cast("list[Series]", slab.series())
-    rows = lost = 0
+    events = waiting.events
+    rows, lost = 0, slab.damaged
     for start in range(0, len(events), _SLICE):
         some = events[start : start + _SLICE]
         frames, damaged = salvage([event for event, _ in some], series, FRAME_BYTES_MAX)
@@ -254,21 +261,32 @@ def _append(slab: FoundSlab, events: Sequence[tuple[bytes, Taken]], writer: Jour
             count = sum(len(block.times) for block in frame.blocks)
             writer.append([*frame.blocks, _said(unpack(event)[1], count)])
             rows += count
+    if (lost or not rows) and end.frame:
+        # Said as well: from now on nobody can look any more whether something waits.
+        writer.rewrite()
+        place = events[-1][1] if events else waiting.start
+        slab.note(place._replace(frame=writer.written_seq + 1))
+        writer.append([_said(end.modified_ns, 0, lost)])
     return rows, lost
 
 
-def _said(time_ns: int, rows: int) -> Block:
-    """Return the row that tells how many rows of a frame are recovered; its time is theirs, for nobody is alive."""
+def _said(time_ns: int, rows: int, lost: int = 0) -> Block:
+    """Return the row that tells how many rows of a frame are recovered, or how many could not be.
+
+    Its time is theirs, or that of the last frame, for nobody is alive.
+    """
     from ml_dash.query.runs import RECOVERED
 
     columns = [Column("event", "o", None, [RECOVERED]), Column("rows", "i", None, [rows])]
+    if lost:
+        columns.append(Column("lost", "i", None, [lost]))
     return Block(Series(Kind.RUN, None), [time_ns], columns)
 
 
 def _end_of(journal: str, writer_id: str, disk: Disk) -> _End:
     """Return where a writer has ended; OSError where its segments cannot be read."""
     reader = Reader(disk)
-    end = _End(0, 0)
+    end = _End(0, 0, 0)
     for name in disk.list(journal):
         parsed = parse_segment_name(name)
         if parsed is None or parsed[0] != writer_id:
@@ -276,7 +294,8 @@ def _end_of(journal: str, writer_id: str, disk: Disk) -> _End:
         path = os.path.join(journal, name)
         scan = SegmentScan(path, reader)
         last = max((frame.seq for frame in scan.advance(disk.size(path))), default=0)
-        end = _End(max(end.segment, parsed[1]), max(end.frame, last))
+        modified_ns = max(end.modified_ns, disk.modified_ns(path))
+        end = _End(max(end.segment, parsed[1]), max(end.frame, last), modified_ns)
     return end
 
 

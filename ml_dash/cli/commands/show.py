@@ -61,7 +61,7 @@ from ml_dash.query.runs import RunInfo
 from ml_dash.query.selection import AttemptChoice
 from ml_dash.query.times import duration_text, iso_time
 from ml_dash.series import Kind, Series
-from ml_dash.status import RunStatus
+from ml_dash.storage.unrecovered import missing_of
 from ml_dash.visible import visible
 
 _LOGS, _ALERTS = Series(Kind.LOG, None), Series(Kind.ALERT, None)
@@ -238,6 +238,7 @@ def _record(subject: _Subject, summaries: Sequence[MetricSummary], logs: int) ->
                 for row in last_of(rows, [_ALERTS], _ALERTS_SHOWN)
             ],
         },
+        "missing": missing_of(run) if run is not None else [],
         "damage": [each._asdict() for each in subject.damage()],
     }
 
@@ -283,11 +284,8 @@ def _facts(subject: _Subject) -> Iterator[tuple[str, str]]:
         f"{count_text(run.recovered, 'event')} of a process that had died" if run.recovered else "",
     )
     # Whether its process lives or not: this may be a copy.
-    if run.status == RunStatus.RUNNING and run.elsewhere and run.queue == "shared memory":
-        yield (
-            "missing",
-            f"rows of its last second may wait in shared memory of {run.host}: show or sync it there",
-        )
+    for text in missing_of(run):
+        yield "missing", plain_text(text)
     yield subject.place
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, NamedTuple
 
@@ -36,6 +36,7 @@ from ml_dash.storage.manifest import Manifest
 from ml_dash.storage.marks import mark_changed
 from ml_dash.storage.standing import is_experiment
 from ml_dash.storage.survey import Located, Survey, survey
+from ml_dash.storage.unrecovered import missing_of
 from ml_dash.visible import visible
 
 _COLUMNS = ("segment", ">frames", ">rows", ">events", ">size", "")
@@ -51,12 +52,18 @@ class _Verdict:
     blobs: BlobsReport | None = None
     problem: str | None = None
     alive: frozenset[str] = frozenset()  # writers that may be writing now
+    missing: tuple[str, ...] = ()  # rows that dead processes may have left in shared memory
 
     @property
     def is_sound(self) -> bool:
         """Whether nothing is lost; what a running process is writing at this moment is not."""
         sound = self.report is not None and not self.report.damage and not self.torn
-        return sound and self.blobs is not None and not self.blobs.faults
+        return sound and self.blobs is not None and not self.blobs.faults and not self.missing
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether all that is there is right, and rows are not."""
+        return bool(self.missing) and replace(self, missing=()).is_sound
 
     @property
     def is_unread(self) -> bool:
@@ -132,19 +139,20 @@ def _check(located: Located, *, mend: bool, force: bool) -> _Verdict:
         report = replace(report, damage=(*located.odd_entries(), *report.damage))
         # Before the repair, which takes rows out: their blobs would look as if nobody had named them.
         blobs = check_blobs(located)
-        alive = _alive(located)
+        runs = writer_runs(open_index(located))
+        alive = _alive(runs)
+        missing = tuple(missing_of(status_of(runs.values()), dead_only=True))
         if not mend or report.ok:
-            return _Verdict(located, report, None, blobs, alive=alive)
+            return _Verdict(located, report, None, blobs, alive=alive, missing=missing)
         done = repair(located.journal, disk=located.disk, live=alive.__contains__, force=force)
         mark_changed(located.directory)
-        return _Verdict(located, report, done, blobs, alive=alive)
+        return _Verdict(located, report, done, blobs, alive=alive, missing=missing)
     except (JournalError, OSError) as error:
         return _Verdict(located, problem=str(error))
 
 
-def _alive(located: Located) -> frozenset[str]:
+def _alive(runs: Mapping[str, WriterRuns]) -> frozenset[str]:
     """Return the writers that may be writing now."""
-    runs = writer_runs(open_index(located))
     return frozenset(
         writer
         for writer, own in runs.items()
@@ -172,6 +180,7 @@ def _record(each: _Verdict) -> dict[str, Any]:
         "bytes": report and report.bytes,
         "segments": [segment._asdict() for segment in report.segments] if report else [],
         "damage": [damage._asdict() for damage in report.damage] if report else [],
+        "missing": list(each.missing),
         "contents": each.blobs and _blobs_record(each.blobs),
         "repaired": [repaired._asdict() for repaired in each.repair.repaired] if each.repair else [],
         "refused": each.repair.refused if each.repair else {},
@@ -180,6 +189,7 @@ def _record(each: _Verdict) -> dict[str, Any]:
 
 def _show(screen: Screen, each: _Verdict, *, first: bool) -> None:
     word = "unreadable" if each.is_unread else "sound" if each.is_sound else "damaged"
+    word = "incomplete" if each.is_incomplete else word
     verdict = Text(word, "green" if each.is_sound else "red")
     screen.show(Text.assemble("" if first else "\n", (visible(each.located.prefix), "bold"), "  ", verdict))
     if each.problem:
@@ -227,6 +237,7 @@ def _remarks(each: _Verdict) -> Iterator[str]:
         yield f"{os.path.basename(path)}: the last {size:,} bytes are not a complete frame"
     for name, reason in each.blobs.faults if each.blobs else ():
         yield f"{name}: {reason}"
+    yield from each.missing
     if each.blobs and each.blobs.unnamed:
         yield f"{count_text(each.blobs.unnamed, 'blob')} in files/ that no file has"
     if each.repair:
