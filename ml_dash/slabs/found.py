@@ -19,6 +19,7 @@ from ml_dash.series import Kind, Series
 from ml_dash.slabs.bell import SUFFIX as BELL, is_deserted
 from ml_dash.slabs.cutting import cut
 from ml_dash.slabs.layout import (
+    DEAD_AT,
     HEAD_BYTES,
     MARK,
     NEW,
@@ -96,7 +97,8 @@ class FoundSlab:
             is_mine: whether it is to be taken over: that is for one process only, after the death of its owner.
 
         Raises:
-            OSError: it cannot be opened, is none of ours, or, where it is to be taken over, its process lives.
+            BlockingIOError: it is to be taken over, and its process lives, or somebody else takes it over.
+            OSError: it cannot be opened, or is none of ours.
             OtherVersionError: it is a slab of another version.
             ValueError: it is no slab.
         """
@@ -154,6 +156,23 @@ class FoundSlab:
     def is_locked(self) -> bool:
         """Whether its process lives, or somebody is taking it over."""
         return _is_locked(self._fd)
+
+    @property
+    def written(self) -> int:
+        """The number of the last frame that readers find, as far as its process has noted it."""
+        return _word_at(self._fd, WRITTEN_AT)
+
+    @property
+    def is_of_the_dead(self) -> bool:
+        """Whether somebody has found its process dead: who has its lock now is taking it over."""
+        return _word_at(self._fd, DEAD_AT) != 0
+
+    def find_dead(self) -> bool:
+        """Write down that its process is dead, for who finds it locked; False where that is known. It must be ours."""
+        if self.is_of_the_dead:
+            return False
+        os.pwrite(self._fd, WORD.pack(SYSTEM_CLOCK.time_ns()), DEAD_AT)
+        return True
 
     def series(self) -> list[Series | None]:
         """Return the series by their numbers."""
@@ -236,8 +255,14 @@ class FoundSlab:
         os.pwrite(self._fd, encode_taken(taken), taken_at(taken.frame))
 
     def remove(self) -> None:
-        """Remove the file: all is in the journal."""
+        """Remove the file: all is in the journal; and the bell, which nobody hears any more."""
         os.unlink(self.path)
+        _remove_deserted(self.bell)
+
+
+def _word_at(fd: int, place: int) -> int:
+    data = os.pread(fd, WORD.size, place)
+    return int(WORD.unpack(data)[0]) if len(data) == WORD.size else 0
 
 
 def _start(taken: list[Taken], last_frame: int) -> Taken | None:
@@ -319,9 +344,14 @@ def discard_unborn() -> None:
         if age(path) > _MAKING:
             discard(path)
     for path in find_slabs(BELL):
-        if age(path) > _MAKING and is_deserted(path):
-            with contextlib.suppress(OSError):
-                os.unlink(path)
+        if age(path) > _MAKING:
+            _remove_deserted(path)
+
+
+def _remove_deserted(bell: str) -> None:
+    if bell.endswith(BELL) and is_deserted(bell):
+        with contextlib.suppress(OSError):
+            os.unlink(bell)
 
 
 def age(path: str) -> float:

@@ -20,6 +20,7 @@ may die in the middle of any copy, and a copy does not go from front to back. Wh
     0      head: magic, version, regions, bytes of each, process, time of birth, boot
     64     taken: two entries {frame, generation, offset, skip, checksum}
     192    number of the last frame written, for readers beside a live process
+    200    when its process was first found dead, in ns; 0 before
     256    regions: {generation, end} each, 16 bytes; `OPEN` where nothing ends it yet
     1024   names: msgpack [writer id, directory, its device and inode, bell], behind its length and checksum
     8192   the regions
@@ -54,6 +55,8 @@ HEAD_BYTES = 8192
 OPEN = 2**64 - 1
 """In the place of a region's end: nothing ends it yet."""
 TAKEN_AT, WRITTEN_AT, REGIONS_AT, NAMES_AT = 64, 192, 256, 1024
+DEAD_AT = 200
+"""No part of the version: who does not know it reads the same events, and a slab that is in use has zeros there."""
 REGIONS_MAX = 32
 SERIES_BYTES = 64 << 10
 """By so much at a time the room for series grows."""

@@ -8,7 +8,10 @@ what the server has.
 
 What still can fail: a journal of which the last frames are lost, too (a disk that refused, before the death), has a gap
 before what is recovered, and says so. A journal that is not where it was is found by its writers' names as soon as
-somebody opens it where it is now, in this boot of the machine.
+somebody opens it where it is now, in this boot of the machine. Where a writer had written nothing yet, its directory is
+told by device and inode, which a file system gives away again: to one that is made when the first was removed, where
+all who write are born later than the slab. So nobody recovers what the first writer of an experiment has left that had
+written nothing, once others have written: it was killed within its `run.start()`, before there was a row.
 """
 
 from __future__ import annotations
@@ -44,13 +47,16 @@ from ml_dash.storage.marks import mark_changed
 from ml_dash.values.pack import unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from ml_dash.slabs.layout import Names
 
 _SLICE = 8192
 _WAIT, _LOOK = 0.25, 0.002
 """Seconds for which a reader waits until a live process has written, and between two looks."""
+_PATIENCE = 15.0
+"""Seconds for which a reader waits until another one has recovered what a dead process has left: several times what a
+full slab takes."""
 _FORGOTTEN_AFTER = 7 * 86_400.0
 """Seconds after which what is left of an experiment is removed that is not where it was: it may have been moved."""
 _NAMES: dict[str, Names | None] = {}
@@ -81,16 +87,26 @@ def catch_up(directory: str, disk: Disk = REAL_DISK) -> list[Recovered]:
 
     Those that live are asked to write, and waited for shortly; what those have left that died is appended.
     """
-    found = []
-    for path in _slabs_of(directory, disk):
-        recovered = recover(path, directory, disk)
-        if recovered is None:
-            _ask(path)
+    return [found for path in _slabs_of(directory, disk) if (found := _catch_up_with(path, directory, disk))]
+
+
+def _catch_up_with(path: str, directory: str, disk: Disk) -> Recovered | None:
+    deadline = SYSTEM_CLOCK.monotonic() + _PATIENCE
+    while True:
+        is_last = SYSTEM_CLOCK.monotonic() >= deadline
+        try:
+            return _take_over(path, directory, disk, SYSTEM_CLOCK)
+        except OtherVersionError:
+            _tell_of_another_version(path)
+            return None
+        except BlockingIOError:
+            pass
+        if is_last:
+            _tell_of_slow_recovery(path, directory)
+            return None
+        if not _ask(path, deadline):
             # It may have died meanwhile. Or it was dead, and a program that it was about to start still had its lock.
-            recovered = recover(path, directory, disk)
-        if recovered is not None:
-            found.append(recovered)
-    return found
+            return recover(path, directory, disk)
 
 
 def directories_waiting() -> set[str]:
@@ -111,13 +127,28 @@ def recover_dead() -> list[Recovered]:
         if names is None:
             continue
         directory = os.fsdecode(names.directory)
-        if names.writer_id in _writers_in(directory, REAL_DISK) or _is_in(names, directory):
+        if _is_of(path, directory, _writers_in(directory, REAL_DISK)):
             recovered = recover(path, directory)
             if recovered is not None:
                 found.append(recovered)
-        elif age(path) > _FORGOTTEN_AFTER:
+        elif not _is_found_dead(path) and age(path) > _FORGOTTEN_AFTER:
             discard(path)
     return found
+
+
+def _is_found_dead(path: str) -> bool:
+    """Whether this look is the first that finds a slab's process dead: from then on its age counts.
+
+    For the process may have lived long, and nothing that it does to its slab changes the time of the file.
+    """
+    try:
+        slab = FoundSlab(path, is_mine=True)
+    except (OSError, ValueError):
+        return False
+    try:
+        return slab.find_dead()
+    finally:
+        slab.close()
 
 
 def _slabs_of(directory: str, disk: Disk) -> Iterator[str]:
@@ -126,11 +157,37 @@ def _slabs_of(directory: str, disk: Disk) -> Iterator[str]:
         return
     writers = _writers_in(directory, disk)
     for path in paths:
-        # By the writer's name, wherever the journal is now; by the directory where the writer has written nothing yet.
-        if _writer_of(path) in writers or (
-            (names := _names_of(path)) is not None and _is_in(names, directory)
-        ):
+        if _is_of(path, directory, writers):
             yield path
+
+
+def _is_of(path: str, directory: str, writers: Collection[str]) -> bool:
+    """Whether a slab belongs to the experiment in a directory, to whose journal these have written.
+
+    By its writer's name, wherever the journal is now; by the directory where it has written nothing yet.
+    """
+    if (writer := _writer_of(path)) in writers:
+        return True
+    names = _names_of(path)
+    # Else the directory was made after the slab: names of writers sort by birth.
+    return (
+        names is not None
+        and _is_in(names, directory)
+        and min(writers, default="") <= writer
+        and not _has_written(path)
+    )
+
+
+def _has_written(path: str) -> bool:
+    """Whether there were frames of a slab's writer: where its journal is there are none, that one is another."""
+    try:
+        slab = FoundSlab(path)
+    except (OSError, ValueError):
+        return True
+    try:
+        return slab.written > 0
+    finally:
+        slab.close()
 
 
 def _writers_in(directory: str, disk: Disk) -> set[str]:
@@ -180,30 +237,52 @@ def _tell_of_another_version(path: str) -> None:
         )
 
 
-def _ask(path: str) -> None:
-    """Have a live process write what waits in its slab, or wait for who recovers it."""
+def _tell_of_slow_recovery(path: str, directory: str) -> None:
+    if path not in _TOLD:
+        _TOLD.add(path)
+        logger().warning(
+            "another process has been recovering rows of %s for %.0f s, and goes on: what is read now may lack some of "
+            "them; read it again later.",
+            directory,
+            _PATIENCE,
+        )
+
+
+def _ask(path: str, patience_ends: float) -> bool:
+    """Have a live process write what waits in its slab, or wait for who recovers it.
+
+    Whether it is worth another attempt to take it over, since nobody has it now, or that one is known to be dead.
+    """
     try:
         slab = FoundSlab(path)
     except OtherVersionError:
         _tell_of_another_version(path)
-        return
+        return False
     except (OSError, ValueError):
-        return
+        return False
     try:
         # Not by its number, which a process in another container, or one that is dead, may have as well.
-        if (bell := current_bell()) is not None and bell.path == slab.bell:
-            return  # who reads in the process itself has had it written
-        goal = slab.rows_wait()
-        if goal is None:
-            return
-        ring(slab.bell)
-        deadline = SYSTEM_CLOCK.monotonic() + _WAIT
-        while not slab.has_written(goal) and SYSTEM_CLOCK.monotonic() < deadline:
-            if not slab.is_locked:  # nobody lives who would write it, and nobody recovers it any more
-                return
-            _pause()
+        is_own = (bell := current_bell()) is not None and bell.path == slab.bell
+        # who reads in the process itself has had it written
+        return not is_own and _wait_for(slab, patience_ends)
     finally:
         slab.close()
+
+
+def _wait_for(slab: FoundSlab, patience_ends: float) -> bool:
+    """Do what `_ask` does: wait for a moment where its process lives, and longer for who recovers it."""
+    goal = slab.rows_wait()
+    if goal is None and not slab.is_of_the_dead:
+        return False
+    ring(slab.bell)
+    deadline = SYSTEM_CLOCK.monotonic() + _WAIT
+    while SYSTEM_CLOCK.monotonic() < (patience_ends if slab.is_of_the_dead else deadline):
+        if not slab.is_locked:  # nobody lives who would write it, and nobody recovers it any more
+            return True
+        if goal is not None and slab.has_written(goal):
+            return False
+        _pause()
+    return slab.is_of_the_dead
 
 
 def recover(
@@ -218,10 +297,26 @@ def recover(
         clock: tells when the journal's segment was made.
     """
     try:
+        return _take_over(path, directory, disk, clock)
+    except (BlockingIOError, OtherVersionError):
+        return None
+
+
+def _take_over(path: str, directory: str, disk: Disk, clock: Clock) -> Recovered | None:
+    """Do what `recover` does.
+
+    Raises:
+        BlockingIOError: the slab's process lives, or somebody else takes it over.
+        OtherVersionError: it is a slab of another version.
+    """
+    try:
         slab = FoundSlab(path, is_mine=True)
+    except (BlockingIOError, OtherVersionError):
+        raise
     except (OSError, ValueError):
         return None
     try:
+        slab.find_dead()
         journal = os.path.join(directory, "journal")
         end = _end_of(journal, slab.writer_id, disk)
         waiting = slab.waiting(end.frame)

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import itertools
 import os
 import shutil
 import signal
 import threading
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ml_dash.journal.blocks import Block, Column
 from ml_dash.journal.disk import RealDisk, SegmentFile
+from ml_dash.journal.writer import JournalWriter
 from ml_dash.slabs import place as place_module
+from ml_dash.slabs.bell import Bell
 from ml_dash.slabs.found import FoundSlab
 from ml_dash.slabs.slab import Slab
 from ml_dash.storage import recovery
 from ml_dash.storage.recovery import Recovered, catch_up, recover, recover_dead
-from tests.support.slabs import WRITER, SlabBench, at_each_line, recovered, rows_in
+from tests.support.slabs import TRAIN, WRITER, SlabBench, at_each_line, recovered, rows_in
 
 
 def numbers(rows: list[int]) -> list[int]:
@@ -189,6 +195,105 @@ def test_who_comes_while_another_recovers_waits_for_that(
     assert rows_in(place / "experiment") == list(range(20))
 
 
+def test_who_recovers_is_waited_for_however_long_that_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A reader that waited only as long as for a live process answered without the rows, and said nothing."""
+    place = waiting_rows(tmp_path)
+    slab = as_shared_memory(place, monkeypatch) / f"{WRITER}.slab"
+    other = FoundSlab(str(slab), is_mine=True)
+    other.find_dead()
+    clock = PassingClock(monkeypatch, 0.1)
+
+    def recover_meanwhile() -> None:
+        if clock.now > 5 and slab.exists():
+            other.close()
+            recover(str(slab), str(place / "experiment"))
+
+    monkeypatch.setattr(recovery, "_pause", recover_meanwhile)
+    assert catch_up(str(place / "experiment")) == []
+
+    assert rows_in(place / "experiment") == list(range(20))
+    assert caplog.records == []
+
+
+def test_who_recovers_for_ever_is_waited_for_in_vain_and_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its disk may hang. The time passes only where somebody looks at it."""
+    place = waiting_rows(tmp_path)
+    slab = as_shared_memory(place, monkeypatch) / f"{WRITER}.slab"
+    other = FoundSlab(str(slab), is_mine=True)
+    other.find_dead()
+    clock = PassingClock(monkeypatch, 0.1)
+    monkeypatch.setattr(recovery, "_pause", lambda: None)
+
+    assert catch_up(str(place / "experiment")) == []
+
+    assert 5 < clock.now < 60
+    (told,) = caplog.records
+    assert str(place / "experiment") in told.getMessage()
+    other.close()
+    assert [found.rows for found in catch_up(str(place / "experiment"))] == [10]
+
+
+def test_a_live_process_that_does_not_write_is_waited_for_shortly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = SlabBench(tmp_path / "live")
+    bench.log(*range(5))
+    bench.channel.write_queued()
+    bench.log(*range(5, 8))
+    as_shared_memory(tmp_path / "live", monkeypatch)
+    clock = PassingClock(monkeypatch, 0.01)
+    monkeypatch.setattr(recovery, "_pause", lambda: None)
+
+    assert catch_up(str(bench.directory)) == []
+
+    assert 0.2 < clock.now < 1
+    assert caplog.records == []
+
+
+class PassingClock:
+    """Time that goes on by a step whenever somebody asks for it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, step: float) -> None:
+        self.now = 0.0
+        self._step = step
+        monkeypatch.setattr(recovery, "SYSTEM_CLOCK", self)
+
+    def monotonic(self) -> float:
+        self.now += self._step
+        return self.now
+
+    def time_ns(self) -> int:
+        return 10**18
+
+
+def test_a_reader_that_looks_whether_a_slab_is_locked_keeps_no_other_one_from_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To look takes the lock for a moment: once, twice and more, while another one wants it."""
+    place = waiting_rows(tmp_path)
+    slab = as_shared_memory(place, monkeypatch) / f"{WRITER}.slab"
+    looking = FoundSlab(str(slab))
+    take_over, looks = recovery._take_over, 0
+
+    def take_over_while_it_is_looked_at(*args: Any) -> Recovered | None:
+        nonlocal looks
+        if (looks := looks + 1) > 3:
+            return take_over(*args)
+        fcntl.flock(looking._fd, fcntl.LOCK_SH)
+        try:
+            return take_over(*args)
+        finally:
+            fcntl.flock(looking._fd, fcntl.LOCK_UN)
+
+    monkeypatch.setattr(recovery, "_take_over", take_over_while_it_is_looked_at)
+
+    assert [found.rows for found in catch_up(str(place / "experiment"))] == [10]
+
+
 def test_a_lock_that_outlives_its_process_for_a_moment_keeps_no_reader_from_its_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,9 +399,12 @@ def test_what_is_left_of_an_experiment_that_is_gone_is_kept_for_a_week(
     shutil.rmtree(tmp_path / "live")
     (slab,) = place.glob("*/*.slab")
 
+    old = slab.stat().st_mtime - 8 * 86_400
+    os.utime(slab, (old, old))
+    recover_dead()
+    assert slab.exists(), "its process may have lived for long: nothing that it writes there changes the time"
     recover_dead()
     assert slab.exists()
-    old = slab.stat().st_mtime - 8 * 86_400
     os.utime(slab, (old, old))
     recover_dead()
     assert not slab.exists()
@@ -339,6 +447,75 @@ def test_an_experiment_of_the_same_path_in_another_container_gets_no_rows(
     assert [found.rows for found in catch_up(str(mine))] == [5]
     assert rows_in(mine) == list(range(5))
     assert not slab.exists()
+
+
+@pytest.mark.parametrize(
+    ("has_written", "has_begun"), [(True, True), (True, False), (False, True)], ids=["both", "old", "new"]
+)
+def test_a_directory_that_is_made_where_one_was_removed_gets_no_rows_of_that(
+    *, has_written: bool, has_begun: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """File systems give the inodes of what is removed away again: the new directory often has the old one's.
+
+    Rows of a removed run came back in the next one of that name, with a gap before them.
+    """
+    experiment = tmp_path / "live" / "experiment"
+    experiment.mkdir(parents=True)
+    bench = SlabBench(tmp_path / "live")
+    bench.log(*range(5))
+    if has_written:
+        bench.channel.write_queued()
+        bench.log(*range(5, 9))
+    place = bench.die(tmp_path / "dead")
+    (slab,) = as_shared_memory(place, monkeypatch).glob("*.slab")
+    # Emptied, which is all that there is to tell it from one that has the same inode.
+    for path in experiment.iterdir():
+        shutil.rmtree(path)
+    if has_begun:
+        writer = JournalWriter(str(experiment / "journal"), f"f{WRITER[1:]}")
+        writer.append([Block(TRAIN, [1], [Column("n", "i", None, [0])])])
+        writer.release()
+
+    assert [found.rows for found in recover_dead() if found.directory == str(experiment)] == []
+    assert [found.rows for found in catch_up(str(experiment))] == []
+
+    assert rows_in(experiment) == [0] * has_begun
+    assert slab.exists(), "it may have been moved"
+
+
+def test_a_child_that_has_written_nothing_is_recovered_into_its_parents_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no segment there by which it would be known; but the journal is older than it."""
+    writer = JournalWriter(str(tmp_path / "live" / "experiment" / "journal"), f"00{WRITER[2:]}")
+    writer.append([Block(TRAIN, [1], [Column("n", "i", None, [0])])])
+    writer.release()
+    bench = SlabBench(tmp_path / "live")
+    bench.log(*range(1, 5))
+    dead = bench.die(tmp_path / "dead")
+    as_shared_memory(dead, monkeypatch)
+
+    assert [found.rows for found in catch_up(str(bench.directory))] == [4]
+
+    assert rows_in(bench.directory) == list(range(5))
+
+
+def test_a_bell_goes_with_the_slab_of_a_dead_process(tmp_path: Path) -> None:
+    bell = Bell(str(tmp_path))
+    bench = SlabBench(tmp_path / "live")
+    bench.slab.remove()
+    bench._make_slab = partial(bench._make_slab, bell=bell.path)
+    bench.channel.queue.slab = None
+    bench.channel._slab.arm()
+    bench.channel.open_slab()
+    bench.log(*range(5))
+    first, second = bench.die(tmp_path / "first"), bench.die(tmp_path / "second")
+
+    assert recovered(first) is not None
+    assert os.path.exists(bell.path), "somebody hears it"
+    os.close(bell.fd)
+    assert recovered(second) is not None
+    assert not os.path.exists(bell.path)
 
 
 def test_a_slab_of_another_version_is_told_once_and_left(
