@@ -13,8 +13,9 @@ ML_DASH_CRASH_PROOF         true       ``0``: rows wait in the process's own mem
 ML_DASH_QUEUE_DIR           –          where rows wait in shared memory; else ``/dev/shm``, or the temporary directory
 ML_DASH_OVERFLOW            block      at capacity: ``block`` the caller, or ``drop`` the event and count it
 ML_DASH_SEGMENT_BYTES       67108864   size at which a journal segment is closed and the next one begun
-ML_DASH_FRAME_BYTES         67108864   bytes of a row, or of rows written together; a reader takes twice as many
-ML_DASH_HEARTBEAT           30 s       between two heartbeats of an open run
+ML_DASH_FRAME_BYTES         67108864   bytes of a row, or of rows written together, 65536 at least; a reader takes
+                                       twice as many
+ML_DASH_HEARTBEAT           30 s       between two heartbeats of an open run, 0.05 s at least
 ML_DASH_STALE_AFTER         90 s       without a heartbeat, after which a running run counts as dead
 ML_DASH_EXIT_TIMEOUT        10 s       that the interpreter's exit may wait for the journal and the server
 ML_DASH_START_TIMEOUT       5 s        that `run.start()` may wait for the server
@@ -25,7 +26,7 @@ ML_DASH_ECHO                true       ``0``: `exp.log` prints nothing on the co
 ML_DASH_QUIET               false      ``1``: nothing is printed when a run starts and ends
 ML_DASH_CAPTURE             true       what a run captures by itself: some of `CAPTURED`; ``0``: nothing;
                                        ``console=native``: all, and what native code and child processes print
-ML_DASH_SYSTEM_INTERVAL     10 s       between two samples of the machine's load
+ML_DASH_SYSTEM_INTERVAL     10 s       between two samples of the machine's load, 0.01 s at least
 ML_DASH_PREFIX              –          the prefix of an experiment that is given none
 ML_DASH_USER                login      the owner of a prefix that names none
 ML_DASH_API_URL             –          the server that ``dash_url=True`` means, see `ml_dash.client.destination`
@@ -56,6 +57,11 @@ CAPTURED = frozenset({"console", "environment", "git", "packages", "system"})
 """What a run can capture of its surroundings."""
 NATIVE = "native"
 """Beside these: that the console is heard at the file descriptors, see `ml_dash.capture.native`."""
+
+_HEARTBEAT_LEAST, _SAMPLES_LEAST = 0.05, 0.01
+"""Seconds between two heartbeats, and two samples of the load: with 0 the background thread does nothing else."""
+_FRAME_BYTES_LEAST = 64 << 10
+"""A start has a path, an error a text, and the console lines: the rows of any run fit into so much."""
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -107,7 +113,7 @@ class Settings(NamedTuple):
             overflow=check_overflow(environ.get("ML_DASH_OVERFLOW") or default.overflow, "ML_DASH_OVERFLOW"),
             segment_bytes=read.count("ML_DASH_SEGMENT_BYTES", default.segment_bytes),
             frame_bytes=frame_bytes(environ),
-            heartbeat=read.number("ML_DASH_HEARTBEAT", default.heartbeat),
+            heartbeat=read.number("ML_DASH_HEARTBEAT", default.heartbeat, least=_HEARTBEAT_LEAST),
             stale_after=read.number("ML_DASH_STALE_AFTER", default.stale_after),
             exit_timeout=read.number("ML_DASH_EXIT_TIMEOUT", default.exit_timeout),
             start_timeout=read.number("ML_DASH_START_TIMEOUT", default.start_timeout),
@@ -117,13 +123,15 @@ class Settings(NamedTuple):
             echo=read.boolean("ML_DASH_ECHO", default.echo),
             quiet=read.boolean("ML_DASH_QUIET", default.quiet),
             capture=check_capture(environ.get("ML_DASH_CAPTURE") or True, "ML_DASH_CAPTURE"),
-            system_interval=read.number("ML_DASH_SYSTEM_INTERVAL", default.system_interval),
+            system_interval=read.number(
+                "ML_DASH_SYSTEM_INTERVAL", default.system_interval, least=_SAMPLES_LEAST
+            ),
         )
 
 
 def frame_bytes(environ: Mapping[str, str]) -> int:
     """Return how many bytes may be written, or read, at once: this one is asked for by readers, too."""
-    return _Environment(environ).count(FRAME_BYTES, FRAMES_BYTES_MAX)
+    return _Environment(environ).count(FRAME_BYTES, FRAMES_BYTES_MAX, least=_FRAME_BYTES_LEAST)
 
 
 def check_overflow(value: Any, name: str = "overflow") -> Overflow:
@@ -185,7 +193,7 @@ class _Environment:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
 
-    def number(self, name: str, default: float) -> float:
+    def number(self, name: str, default: float, least: float = 0) -> float:
         text = self._environ.get(name)
         if not text:
             return default
@@ -193,6 +201,9 @@ class _Environment:
             value = float(text)
         except ValueError:
             value = -1.0
+        if least and not least <= value < float("inf"):
+            msg = f"{name}={text!r} is no number of seconds from {least} on: set it to {least} or more, or unset it"
+            raise InvalidArgumentError(msg)
         if not 0 <= value < float("inf"):
             msg = f"{name}={text!r} is not a number of seconds: set it to 0 or more, or unset it"
             raise InvalidArgumentError(msg)
@@ -202,18 +213,21 @@ class _Environment:
         return self.number(name, 0.0) if self._environ.get(name) else default
 
     def directory(self, name: str) -> str | None:
-        path = self._environ.get(name)
+        path = os.path.expanduser(self._environ.get(name) or "")
         if path and not os.path.isdir(path):
             msg = f"{name}={path!r} is no directory: make it, or unset it"
             raise InvalidArgumentError(msg)
         return os.path.abspath(path) if path else None
 
-    def count(self, name: str, default: int) -> int:
+    def count(self, name: str, default: int, least: int = 1) -> int:
         text = self._environ.get(name)
         if not text:
             return default
         if not text.isdecimal() or int(text) == 0:
             msg = f"{name}={text!r} is not a positive whole number: mend it, or unset it"
+            raise InvalidArgumentError(msg)
+        if int(text) < least:
+            msg = f"{name}={text!r} is too little for what a run says of itself: set it to {least} or more, or unset it"
             raise InvalidArgumentError(msg)
         return int(text)
 

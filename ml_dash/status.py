@@ -73,7 +73,7 @@ class ExperimentStatus(NamedTuple):
         earlier_bytes: bytes that earlier runs of the experiment have left here, and that the server does not have; they
             are sent beside this run's events, and are not counted in the others.
         queue: where events wait for the journal: "shared memory", which survives this process, or "memory"; None before
-            the first start.
+            the first start. What has no room there, as where the disk refuses for long, is in its own memory.
         recovered: events that earlier processes had left in shared memory, appended to the journal by this start.
         on_devices: of the pending events, those of which values are on their way from a device; they are in this
             process's memory only.

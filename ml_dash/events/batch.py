@@ -294,14 +294,14 @@ def encoded(batcher: Batcher, events: Sequence[Item], series: Sequence[Series]) 
 
 
 def salvage(
-    events: Sequence[Event], series: Sequence[Series], frame_bytes: int
+    events: Sequence[Event], series: Sequence[Series], frame_bytes: int, controls: int = 0
 ) -> tuple[list[Salvaged], int]:
     """Return the blocks of those events that can be encoded, by frames that are not too large.
 
     Halved again and again, so that few frames come of a batch that is only too large, or has one bad row.
 
     Returns:
-        The frames, and how many rows are left out.
+        The frames, and how many rows are left out; the first `controls` events do not count.
 
     Raises:
         ImportError, OSError, MemoryError: what no row is to blame for; see `SHORTAGES`.
@@ -320,6 +320,11 @@ def salvage(
             if len(some) > 1:
                 half = len(some) // 2
                 waiting += (some[half:], until), (some[:half], until - len(some) + half)
+                continue
+            if until <= controls:
+                logger().exception(
+                    "What a run says of itself, or has captured, could not be encoded: it is left out."
+                )
                 continue
             logger().exception("A row could not be encoded, and is counted as dropped['malformed'].")
             lost += rows_of(some[0])

@@ -104,8 +104,9 @@ class Batch:
     def salvage(self, series: Sequence[Series], frame_bytes: int) -> None:
         """Leave out the rows that cannot be stored: they take no other with them."""
         self._recut()
-        frames, lost = salvage(self._items, series, frame_bytes)  # type: ignore[arg-type]  # no chunk is left
-        if self.frames is not None and not lost and len(frames) < 2:
+        frames, lost = salvage(self._items, series, frame_bytes, self._controls)  # type: ignore[arg-type]  # no chunk is left
+        stored = sum(len(block.times) for frame in frames for block in frame.blocks)
+        if self.frames is not None and stored == self._found + self._controls and len(frames) < 2:
             # all can be stored together, and could not: do not try for ever
             frames, lost = [], self._found
         self.frames = frames

@@ -10,7 +10,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.errors import JournalDamageWarning
+from ml_dash.errors import InvalidArgumentError, JournalDamageWarning
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.sweep import end_times
@@ -95,7 +95,15 @@ class JournalView(RowView[JournalIndex]):
         space: str | None = None,
         pid_alive: Callable[[int, str | None], bool] = process_alive,
     ) -> RunInfo:
-        """Return the run's status, see `ml_dash.query.runs.fold_runs` for the rules and the arguments."""
+        """Return the run's status, see `ml_dash.query.runs.fold_runs` for the rules and the arguments.
+
+        InvalidArgumentError where `stale_after` is not a number of seconds, 0 or more.
+        """
+        is_number = isinstance(stale_after, (int, float)) and not isinstance(stale_after, bool)
+        if stale_after is not None and not (is_number and 0 <= stale_after < float("inf")):
+            raise InvalidArgumentError(
+                f"stale_after={stale_after!r:.200} is not a number of seconds, 0 or more: pass stale_after=90"
+            )
         with self.reading() as index:
             writers = writer_runs(index).values()
         stale_after = self._stale_after if stale_after is None else stale_after

@@ -11,6 +11,7 @@ from ml_dash.errors import InvalidArgumentError, JournalError
 from ml_dash.journal.disk import REAL_DISK, is_shortage
 from ml_dash.notices import warn_user
 from ml_dash.protocol import DESCRIBED, METADATA_BYTES_MAX, README_MAX, SAID, TAG_MAX, TAGS_MAX
+from ml_dash.settings import FRAME_BYTES
 from ml_dash.storage.side_file import read_side_file
 from ml_dash.values.pack import PACK_ERRORS, deferred_in, fetched, pack_plain, plain, represent
 from ml_dash.values.tensors import Deferred, take
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ml_dash.query.runs import RunInfo
+
+_BESIDE = 32 << 10
+"""Bytes that a start row has besides, at most: paths, names, and the columns' own."""
+_ALWAYS_FITS = 32 << 20
+"""Bytes of a frame that hold all that may be said of an experiment, whatever that is."""
 
 
 class About:
@@ -49,8 +55,10 @@ class About:
         """What was given, as the arguments of `Experiment` that mean it; None for what was not."""
         return dict(self._given)
 
-    def change(self, name: str, value: Any) -> dict[str, Any]:
+    def change(self, name: str, value: Any, most: int) -> dict[str, Any]:
         """Replace what was given by that name; return what is to be stored of it, waiting for a device.
+
+        At most `most` bytes go into a frame.
 
         Raises:
             InvalidArgumentError: the value is of the wrong kind, or too large; nothing has changed.
@@ -61,10 +69,17 @@ class About:
                 f"exp.{name} = None says nothing: write exp.{name} = {empty} to take it away"
             )
         given = _checked(name, value)
+        before = self._given, self._plain_metadata
         if name == "metadata":
             self._plain_metadata = _plain_metadata(given)
-        self._given[name] = given
-        return {name: self.record()[name]}
+        self._given = {**self._given, name: given}
+        said = {name: self.record()[name]}
+        try:
+            check_fits(said, most)
+        except InvalidArgumentError:
+            self._given, self._plain_metadata = before
+            raise
+        return said
 
     def record(self) -> dict[str, Any]:
         """Return what was given as plain data, waiting for a device of which a value is.
@@ -122,6 +137,19 @@ class About:
 def _described(record: Mapping[str, Any] | None) -> dict[str, Any]:
     found = {name: (record or {}).get(name) for name in DESCRIBED}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def check_fits(said: Mapping[str, Any], most: int) -> None:
+    """Refuse what a run would say of its experiment, and no frame of `most` bytes holds: it would not be stored."""
+    if most >= _ALWAYS_FITS:
+        return
+    sizes = {name: len(pack_plain(value)) for name, value in said.items()}
+    if sum(sizes.values()) + _BESIDE > most:
+        largest = max(sizes, key=lambda name: sizes[name])
+        raise InvalidArgumentError(
+            f"{largest} has {sizes[largest]:,} bytes, which do not go into a frame of {FRAME_BYTES}={most} bytes: set "
+            f"that to {sum(sizes.values()) + _BESIDE} or more, unset it, or shorten {largest}"
+        )
 
 
 def _checked(name: str, value: Any) -> Any:

@@ -39,6 +39,7 @@ from ml_dash.notices import logger
 from ml_dash.pipeline.runtime import RUNTIME, open_runs
 from ml_dash.pipeline.stopping import Stopping
 from ml_dash.processes import host_name, process_born, process_space
+from ml_dash.sdk.about import check_fits
 from ml_dash.sdk.capturing import Capturing
 from ml_dash.sdk.decorating import decorated
 from ml_dash.sdk.directory import prepare_directory
@@ -124,6 +125,7 @@ class Run:
             if here is None:
                 before = check_earlier(session, before, self.resume)
                 self.resume = "allow"  # what is reopened is there
+            check_fits(session.description(), session.settings.frame_bytes)
             prepare_directory(session.identity, session.destination.root, keeps=session.destination.keeps)
             joined = before.joined if here is None else here.attempt
             self.attempt = joined or os.urandom(8).hex()

@@ -50,7 +50,7 @@ def say(session: Session, name: str, value: Any) -> None:
             f"{name} of {session.prefix!r} is fixed: pass {name}= to an Experiment of another name"
         )
     channel = session.opened()
-    said = about.change(name, value)
+    said = about.change(name, value, session.settings.frame_bytes)
     time_ns = channel.put_control({"event": "update", "experiment": said}, session.next_ns())
     session.snapshot()
     if channel.delivery is not None:

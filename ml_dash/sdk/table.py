@@ -15,6 +15,7 @@ import numpy as np
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.blocks import Column as BlockColumn
+from ml_dash.sdk.guidance.calls import shown
 from ml_dash.sdk.series_port import LATEST, row_time
 from ml_dash.values.tensors import fetch, on_host
 
@@ -48,6 +49,12 @@ class Table:
         stamps = given.pop("_ts", None)
         several = {name: column for name in given if (column := _column(name, given[name])) is not None}
         times = _column("_ts", stamps)
+        if not several and times is None:
+            values = ", ".join(f"{name}={shown(value)}" for name, value in list(given.items())[:_LENGTH_LIST])
+            raise InvalidArgumentError(
+                f"log_columns({values}) was given no column: pass at least one list or array, or use log() for a "
+                "single row"
+            )
         self._count = _common_length(several if times is None else {**several, "_ts": times})
         self._columns = {
             name: several[name] if name in several else _repeated(value, self._count)
@@ -145,10 +152,6 @@ def _listed(values: Values) -> list[Any]:
 
 def _common_length(columns: dict[str, Values]) -> int:
     lengths = {name: len(values) for name, values in columns.items()}
-    if not lengths:
-        raise InvalidArgumentError(
-            "log_columns() was given no column: pass at least one list or array, or use log() for a single row"
-        )
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name}: {length}" for name, length in list(lengths.items())[:_LENGTH_LIST])
         raise InvalidArgumentError(

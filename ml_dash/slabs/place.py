@@ -38,7 +38,7 @@ def slab_places(chosen: str | None = None) -> list[str]:
     if not has_slabs():
         return []
     name = f"ml-dash-{os.getuid()}"
-    above = [chosen] if chosen else [_SHARED, *_temporary()]
+    above = [os.path.expanduser(chosen)] if chosen else [_SHARED, *_temporary()]
     return [os.path.join(directory, name) for directory in above if os.path.isdir(directory)]
 
 

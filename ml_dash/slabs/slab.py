@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 
 import msgpack
 
+from ml_dash.notices import is_news, logger
 from ml_dash.slabs.bell import own_bell
 from ml_dash.slabs.cutting import count, cut, split
 from ml_dash.slabs.layout import (
@@ -51,7 +52,7 @@ from ml_dash.slabs.layout import (
     names_of,
     taken_at,
 )
-from ml_dash.slabs.place import beside_standard_streams, boot_id, make_place, slab_places
+from ml_dash.slabs.place import QUEUE_DIR, beside_standard_streams, boot_id, make_place, slab_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +74,7 @@ _DESCRIPTORS_LEAST = 256
 """Where there are fewer, each one is needed elsewhere."""
 _ZEROS = bytes(REGION_BYTES)
 """Takes no memory, since nobody writes into it; made for each region, it would take a page fault for each page."""
+_TOLD: set[str] = set()
 _ALIVE: weakref.WeakSet[Slab] = weakref.WeakSet()
 _POPULATE: int = getattr(mmap, "MAP_POPULATE", 0)
 """All pages at once: one after the other, they would cost the callers a page fault each."""
@@ -375,7 +377,7 @@ class Slab:
 def make_slab(chosen: str | None, writer_id: str, directory: str, frame: int) -> Slab | None:
     """Make a slab in the best place that there is, or in the one that was chosen; None where there can be none.
 
-    Nobody is told: `Experiment.status` says how rows wait.
+    `Experiment.status` says how rows wait. A warning tells of the one that was chosen, once: somebody counts on it.
     """
     if len(_ALIVE) >= _most_slabs() or sys.is_finalizing():
         return None
@@ -383,7 +385,13 @@ def make_slab(chosen: str | None, writer_id: str, directory: str, frame: int) ->
         try:
             make_place(place, REGIONS * REGION_BYTES, is_chosen=chosen is not None)
             slab = Slab(place, writer_id, directory, frame, own_bell(place))
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            if chosen is not None and is_news(place, _TOLD):
+                logger().warning(
+                    "No shared memory can be had in %s=%s: %s. Rows wait in the process's own memory, and a kill loses "
+                    "those of its last moment: choose another directory, or unset it.",
+                    QUEUE_DIR, chosen, error,
+                )  # fmt: skip
             continue
         _ALIVE.add(slab)
         return slab

@@ -25,6 +25,7 @@ from ml_dash.events.batch import salvage
 from ml_dash.journal.blocks import Block, Column
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.frame import FRAME_BYTES_MAX, parse_segment_name
+from ml_dash.journal.latest import latest_ns
 from ml_dash.journal.reader import Reader
 from ml_dash.journal.scan import SegmentScan
 from ml_dash.journal.writer import JournalWriter
@@ -75,11 +76,10 @@ class Recovered(NamedTuple):
 
 
 class _End(NamedTuple):
-    """What a writer has left: the number of its last segment, and of its last frame, and when that was written."""
+    """What a writer has left: the number of its last segment, and of its last frame."""
 
     segment: int
     frame: int
-    modified_ns: int
 
 
 def catch_up(directory: str, disk: Disk = REAL_DISK) -> list[Recovered]:
@@ -322,10 +322,12 @@ def _take_over(path: str, directory: str, disk: Disk, clock: Clock) -> Recovered
         waiting = slab.waiting(end.frame)
         if waiting is None:
             return None
+        # by the clocks of who has written here, of which ours knows nothing
+        last_ns = latest_ns(journal, disk) if end.frame else None
         after = end.segment, waiting.frame - 1
         writer = JournalWriter(journal, slab.writer_id, disk=disk, clock=clock, after=after)
         try:
-            rows, lost = _append(slab, waiting, end, writer)
+            rows, lost = _append(slab, waiting, last_ns, writer)
             writer.close()
         finally:
             writer.release()
@@ -340,7 +342,7 @@ def _take_over(path: str, directory: str, disk: Disk, clock: Clock) -> Recovered
         slab.close()
 
 
-def _append(slab: FoundSlab, waiting: Waiting, end: _End, writer: JournalWriter) -> tuple[int, int]:
+def _append(slab: FoundSlab, waiting: Waiting, last_ns: int | None, writer: JournalWriter) -> tuple[int, int]:
     # What has no name cannot be encoded, and is lost.
     series = cast("list[Series]", slab.series())
     events = waiting.events
@@ -356,19 +358,19 @@ def _append(slab: FoundSlab, waiting: Waiting, end: _End, writer: JournalWriter)
             count = sum(len(block.times) for block in frame.blocks)
             writer.append([*frame.blocks, _said(unpack(event)[1], count)])
             rows += count
-    if (lost or not rows) and end.frame:
+    if (lost or not rows) and last_ns is not None:
         # Said as well: from now on nobody can look any more whether something waits.
         writer.rewrite()
         place = events[-1][1] if events else waiting.start
         slab.note(place._replace(frame=writer.written_seq + 1))
-        writer.append([_said(end.modified_ns, 0, lost)])
+        writer.append([_said(last_ns, 0, lost)])
     return rows, lost
 
 
 def _said(time_ns: int, rows: int, lost: int = 0) -> Block:
     """Return the row that tells how many rows of a frame are recovered, or how many could not be.
 
-    Its time is theirs, or that of the last frame, for nobody is alive.
+    Its time is theirs, or the latest in the journal, for nobody is alive.
     """
     from ml_dash.query.runs import RECOVERED
 
@@ -381,7 +383,7 @@ def _said(time_ns: int, rows: int, lost: int = 0) -> Block:
 def _end_of(journal: str, writer_id: str, disk: Disk) -> _End:
     """Return where a writer has ended; OSError where its segments cannot be read."""
     reader = Reader(disk)
-    end = _End(0, 0, 0)
+    end = _End(0, 0)
     for name in disk.list(journal):
         parsed = parse_segment_name(name)
         if parsed is None or parsed[0] != writer_id:
@@ -389,8 +391,7 @@ def _end_of(journal: str, writer_id: str, disk: Disk) -> _End:
         path = os.path.join(journal, name)
         scan = SegmentScan(path, reader)
         last = max((frame.seq for frame in scan.advance(disk.size(path))), default=0)
-        modified_ns = max(end.modified_ns, disk.modified_ns(path))
-        end = _End(max(end.segment, parsed[1]), max(end.frame, last), modified_ns)
+        end = _End(max(end.segment, parsed[1]), max(end.frame, last))
     return end
 
 

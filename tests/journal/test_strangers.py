@@ -124,11 +124,11 @@ def test_a_frame_that_is_too_long_is_named_left_out_and_left_alone(tmp_path: Pat
 
 def test_who_trusts_a_long_frame_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As older versions, that knew no limit, may have written it."""
-    monkeypatch.setenv("ML_DASH_FRAME_BYTES", "1000")
-    block = Block(TRAIN, [2], [Column("n", "o", None, ["x" * 5000])])
+    monkeypatch.setenv("ML_DASH_FRAME_BYTES", "65536")
+    block = Block(TRAIN, [2], [Column("n", "o", None, ["x" * 150_000])])
     journal = Journal(tmp_path / "journal", frame(1, 1), encode_frame(2, [block]), frame(3, 3))
     assert journal.read()[0] == [1, 3, 100]
-    monkeypatch.setenv("ML_DASH_FRAME_BYTES", "3000")
+    monkeypatch.setenv("ML_DASH_FRAME_BYTES", "80000")
     found, index = journal.read()
     assert (found, index.damage) == ([1, 2, 3, 100], [])
 

@@ -122,6 +122,25 @@ def test_rows_that_are_too_many_for_a_frame_go_into_several(caplog: pytest.LogCa
     )
 
 
+@pytest.mark.parametrize("rows", [0, 1, 40])
+def test_what_a_run_says_of_itself_and_no_frame_holds_is_no_row_that_was_dropped(
+    rows: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was not logged, and does not count; what was goes on, and what else the run says."""
+    bench = ChannelBench(frame_bytes=2000)
+    bench.channel.put_control({"event": "start"})
+    bench.channel.put_control({"event": "update", "readme": "x" * 2000})
+    bench.put(*range(rows))
+    bench.channel.flush()
+    assert bench.read() == list(range(rows))
+    assert bench.counters() == Counters(logged=rows, durable=rows, acknowledged=rows)
+    assert "what is as large as a file" in caplog.text
+    with bench.disk.calm():
+        view = JournalView("exp/journal", disk=bench.disk)
+        view.refresh()
+        assert view.index.count(RUN) == 1
+
+
 def test_what_goes_into_several_frames_is_written_though_an_fsync_has_to_come_in_between(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import re
 import shutil
@@ -648,6 +649,9 @@ def test_the_linger_can_be_set(name: str, tmp_path: Path) -> None:
         ("ML_DASH_QUEUE_EVENTS", "0"),
         ("ML_DASH_QUEUE_BYTES", "1.5"),
         ("ML_DASH_SEGMENT_BYTES", "64M"),
+        ("ML_DASH_FRAME_BYTES", "1000"),
+        ("ML_DASH_HEARTBEAT", "0"),
+        ("ML_DASH_SYSTEM_INTERVAL", "0"),
         ("ML_DASH_OVERFLOW", "explode"),
         ("ML_DASH_BUFFER_ENABLED", "maybe"),
         ("ML_DASH_ECHO", "2"),
@@ -662,6 +666,35 @@ def test_a_setting_that_cannot_be_read_is_told_with_its_name_and_value(
         Experiment("a/b/c", dash_root=root)
     assert value in str(caught.value)
     assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("bad", [-1, "x", math.nan, True, [1]])
+def test_a_time_that_is_none_is_refused_with_its_value(bad: Any, root: str) -> None:
+    exp = Experiment("a/b/c", dash_root=root, echo=False)
+    with exp.run, pytest.raises(InvalidArgumentError) as flushed:
+        exp.flush(timeout=bad)
+    with pytest.raises(InvalidArgumentError) as asked:
+        exp.view.run(stale_after=bad)
+    assert f"timeout={bad!r} is not a number of seconds, 0 or more" in str(flushed.value)
+    assert f"stale_after={bad!r} is not a number of seconds, 0 or more" in str(asked.value)
+
+
+def test_what_a_run_says_of_itself_is_refused_at_once_where_no_frame_holds_it(
+    root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the run would look as if it had never started."""
+    monkeypatch.setenv("ML_DASH_FRAME_BYTES", "65536")
+    with pytest.raises(InvalidArgumentError, match=r"readme has 40,00. bytes.*ML_DASH_FRAME_BYTES=65536"):
+        Experiment("a/b/c", dash_root=root, echo=False, readme="r" * 40_000).run.start()
+    with Experiment("a/b/c", dash_root=root, echo=False, readme="r" * 20_000).run as exp:
+        with pytest.raises(InvalidArgumentError, match=r"tags has .* bytes.*shorten tags"):
+            exp.tags = [f"{number:01000}" for number in range(50)]
+        assert exp.tags == []
+        exp.metadata = {"text": "x" * 20_000}
+        exp.metrics("train").log(x=1)
+    status = exp.status()
+    assert (status.logged, status.dropped) == (1, {})
+    assert exp.view.run().status == "COMPLETED"
 
 
 def test_warnings_are_not_raised_by_ordinary_use(root: str) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, strategies as st
 
-from ml_dash import Experiment, InvalidArgumentError, NotStartedError
+from ml_dash import Experiment, InvalidArgumentError, InvalidCallError, NotStartedError
 from ml_dash.sdk.series_port import row_time
 from ml_dash.sdk.table import Table
 
@@ -154,7 +154,10 @@ def test_the_time_is_one_for_all_rows_or_one_a_row_and_can_be_taken_up(exp: Expe
     ("columns", "message"),
     [
         ({}, "no column"),
-        ({"loss": 0.5}, "no column"),
+        ({"loss": 0.5}, r"log_columns\(loss=0.5\) was given no column"),
+        ({"loss": "abc"}, r"loss='abc'\) was given no column"),
+        ({"loss": {1, 2}}, r"loss=\{1, 2\}\) was given no column"),
+        ({"loss": None}, r"loss=None\) was given no column"),
         ({"_ts": 5.0, "loss": 0.5}, "no column"),
         ({"step": [1, 2, 3], "loss": np.zeros(4)}, r"different lengths \(step: 3, loss: 4\)"),
         ({"step": [1, 2, 3], "_ts": [1.0, 2.0]}, r"different lengths \(step: 3, _ts: 2\)"),
@@ -254,3 +257,13 @@ def test_memory_and_frames_are_bounded_however_many_rows_come(
     assert peak < 8 * count + 4_000_000 + 16 * 2**20 + 8 * 2**20
     segments = list(Path(experiment.directory, "journal").glob("*.mldj"))
     assert sum(path.stat().st_size for path in segments) < 16.1 * (count + 100)
+
+
+@pytest.mark.parametrize("given", [[1, 2], 5, "loss", np.zeros(3)])
+def test_what_is_given_by_position_is_told_a_call_that_works(exp: Experiment, given: Any) -> None:
+    with pytest.raises(
+        InvalidCallError, match=r"write exp.metrics\('\w+'\).log_columns\(loss=\[0.5, 0.4\]\)"
+    ):
+        exp.metrics("train").log_columns(given)
+    exp.metrics("train").log_columns(loss=[0.5, 0.4])
+    assert exp.status().logged == 2

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ml_dash.settings import Settings
 from ml_dash.slabs import place as place_module
 from ml_dash.slabs.found import find_slabs
 from ml_dash.slabs.place import (
@@ -147,3 +148,23 @@ def test_the_file_system_of_a_path_is_that_of_the_deepest_mount_above_it() -> No
 def test_the_path_of_an_experiment_that_is_too_long_has_no_slab(shared: Path) -> None:
     assert make_slab(None, "0123456789abcdef-1f-00000001", "/" + "x" * 9000, 0) is None
     assert not any(name.suffix in {".slab", ".new"} for name in (shared / OWN).iterdir())
+
+
+def test_a_directory_that_was_chosen_may_lie_at_home_and_a_reason_against_it_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As any path that a user gives; and where it is of no use, rows wait where a kill loses some of them."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "q").mkdir()
+    monkeypatch.setenv(place_module.QUEUE_DIR, "~/q")
+    assert Settings.from_environment().queue_dir == str(tmp_path / "q")
+    assert str(tmp_path / "q" / OWN) in place_module.known_places()
+
+    (tmp_path / "q" / OWN).write_text("in the way")
+    for _ in range(2):
+        assert (
+            make_slab(str(tmp_path / "q"), "0123456789abcdef-1f-00000001", "/somewhere/experiment", 0) is None
+        )
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert f"{place_module.QUEUE_DIR}={tmp_path / 'q'}" in told
+    assert "is not a directory of this user's own" in told

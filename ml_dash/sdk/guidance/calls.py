@@ -153,6 +153,9 @@ def merged(given: tuple[Any, ...], data: dict[str, Any], written: str) -> dict[s
 def _not_a_dict(given: tuple[Any, ...], odd: Any, data: Mapping[str, Any], written: str) -> str:
     named = [f"{name}={shown(value)}" for name, value in data.items()]
     call = f"{written}({', '.join([*map(shown, given), *named])})"
+    if written.endswith(".log_columns"):
+        columns = ", ".join(["loss=[0.5, 0.4]", *named])
+        return f"{call} names no column for {shown(odd)}: write {written}({columns}), or pass a dict of lists"
     if isinstance(odd, str):
         return f"{call} names no field for {odd!r:.100}: write {_by_name(given, odd, named, written)}"
     if isinstance(odd, (int, float)) or callable(getattr(odd, "item", None)):
@@ -189,10 +192,11 @@ def seconds(timeout: object) -> float | None:
     """
     if timeout is None:
         return None
-    if isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and timeout == timeout:  # noqa: PLR0124
+    if isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and timeout >= 0:
         return timeout
     raise InvalidArgumentError(
-        f"timeout={shown(timeout)} is not a number of seconds: pass timeout=10, or None to wait for as long as it takes"
+        f"timeout={shown(timeout)} is not a number of seconds, 0 or more: pass timeout=10, or None to wait for as "
+        "long as it takes"
     )
 
 
