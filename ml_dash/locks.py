@@ -54,3 +54,10 @@ class MortalLock:
         if self._mend:
             getattr(owner, self._mend)()
         return lock
+
+
+def owns(lock: threading.RLock) -> bool:
+    """Whether the calling thread holds a reentrant lock."""
+    # what `threading.Condition` asks
+    is_owned: bool = lock._is_owned()  # type: ignore[attr-defined]  # noqa: SLF001
+    return is_owned

@@ -34,6 +34,8 @@ _BEHIND_SECONDS = 0.25
 """For how long a thread waits for starts of runs: one may hang on its disk."""
 _STARTS: set[threading.Event] = set()
 """Those that are under way; without a lock, which a child that is forked meanwhile would find taken."""
+_OURS: set[int] = set()
+"""The threads that `start_thread` has started, and that have not ended."""
 
 
 def is_last_thread() -> bool:
@@ -80,8 +82,13 @@ def start_thread(work: Callable[..., object], name: str, *arguments: object) -> 
     begun = threading.Event()
 
     def begin() -> None:
-        begun.set()
-        work(*arguments)
+        thread = threading.get_ident()
+        _OURS.add(thread)
+        try:
+            begun.set()
+            work(*arguments)
+        finally:
+            _OURS.discard(thread)
 
     try:
         # Made here, too: a subinterpreter may refuse the making of a daemon.
@@ -94,6 +101,11 @@ def start_thread(work: Callable[..., object], name: str, *arguments: object) -> 
         if not thread.is_alive() and not begun.is_set():
             return None
     return thread
+
+
+def is_ours() -> bool:
+    """Whether the calling thread is one of ours: in its middle a finalizer of the script's may log."""
+    return threading.get_ident() in _OURS
 
 
 @contextmanager
@@ -122,5 +134,6 @@ def let_threads_go() -> None:
 
 
 def forget_starts() -> None:
-    """Forget, in a forked child, starts that are under way in its parent."""
+    """Forget, in a forked child, starts that are under way in its parent, and the parent's threads."""
     _STARTS.clear()
+    _OURS.clear()

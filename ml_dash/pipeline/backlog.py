@@ -6,6 +6,12 @@ counts, or puts something behind them.
 The lock is reentrant, for a signal handler or a finalizer that logs may come in the middle of anything. So a change of
 the slab or the list is not begun within another one by the same thread: what such a handler puts waits apart for a
 moment, and is put behind what that change has found.
+
+Nor may such a handler wait for room. The worker, which makes it, may be waiting for what the interrupted call has: the
+queue's lock, the channel's, or the turn to write. Who holds one of these puts its event into the list, beyond the
+capacity if need be, and so does a finalizer in the middle of a thread of ours, which may be the one that makes room.
+The call may hold other locks as well, as that of a run that is being ended: so no wait is endless. What is in the list
+dies with the process, until the worker, which is woken, has written it.
 """
 
 from __future__ import annotations
@@ -20,6 +26,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ml_dash.events.column_event import ColumnEvent
 from ml_dash.events.items import Event, Item, rows_of
+from ml_dash.locks import owns
 from ml_dash.records import NamedTuple
 from ml_dash.slabs.slab import Chunk
 from ml_dash.values.pack import DeferredEvent
@@ -63,6 +70,8 @@ class Backlog:
     capacity: int
     _capacity_bytes: int
     _lock: threading.RLock
+    _is_inside: Callable[[], bool]
+    """Whether the calling thread is in the middle of what the worker may be waiting for."""
     _is_dropped: bool
     """Whether rows are taken back that find no room; else their callers wait, unless the disk fails."""
 
@@ -125,8 +134,10 @@ class Backlog:
         self._exempt = threading.get_ident()
 
     def _may_pass(self) -> bool:
-        # Nor may one wait that is in the middle of a change, with the lock in its hands.
-        return threading.get_ident() in {self._drainer, self._exempt, self._changer}
+        """Whether this thread must not wait for room: it makes some, or holds what whoever makes some may wait for."""
+        if threading.get_ident() in {self._drainer, self._exempt, self._changer}:
+            return True
+        return owns(self._lock) or self._is_inside()
 
     def _goes_on(self, event: bytes) -> bool:
         """Whether the slab takes more, and such an event."""

@@ -23,7 +23,7 @@ from ml_dash.clock import SYSTEM_CLOCK, Clock, RisingClock
 from ml_dash.events.batch import SeriesNumbers
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.writer import JournalWriter
-from ml_dash.locks import MortalLock
+from ml_dash.locks import MortalLock, owns
 from ml_dash.pipeline.backlog import Exposure
 from ml_dash.pipeline.batch import NOWHERE
 from ml_dash.pipeline.channel_slab import ChannelSlab
@@ -35,6 +35,7 @@ from ml_dash.pipeline.side_files import SideFiles
 from ml_dash.pipeline.turns import Turns
 from ml_dash.series import Kind, Series
 from ml_dash.settings import DEVICE_LINGER, EXPOSED_LINGER, LINGER
+from ml_dash.spawning import is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -81,7 +82,9 @@ class Channel:
         self.settings = settings
         self.stand_in = StandIn(self, wake, is_alone)
         room = settings.queue_events, settings.queue_bytes, settings.overflow
-        self.queue = EventQueue(*room, self.stand_in.call_worker, self.stand_in.make_room, self.write_queued)
+        self.queue = EventQueue(
+            *room, self.stand_in.call_worker, self.stand_in.make_room, self.write_queued, self._is_inside
+        )
         self.clock, self.times = clock, RisingClock(clock)
         self._disk = disk
         self._series = SeriesNumbers()
@@ -256,6 +259,10 @@ class Channel:
         is_sent = self.delivery is None or self.delivery.is_done
         is_quiet = self.is_settled and not self.failing
         return is_sent and is_quiet and self.clock.monotonic() - self._synced_at > seconds
+
+    def _is_inside(self) -> bool:
+        """Whether the calling thread is in the middle of what the worker may be waiting for."""
+        return self.turns.is_mine or owns(self._lock) or is_ours()
 
     def counters(self) -> Counters:
         """Count what was logged, and what became of it."""

@@ -61,6 +61,9 @@ _WAIT = 0.02  # seconds between two looks of a caller that waits for room: less 
 _SHORT_WAIT = 0.002  # of one that waits for a region of the slab, of which one is cleared with each frame
 _PATIENCE = 1.0
 """Seconds after which that caller writes: no slice takes the worker so long, but on a disk that hangs."""
+_LONGEST = 10.0
+"""Seconds after which it puts its event all the same. So no call waits for ever that has come in the middle of another
+one, as a signal's handler does, and for what that holds; while a disk hangs, memory takes an event in ten seconds."""
 
 
 if TYPE_CHECKING:
@@ -94,6 +97,7 @@ class EventQueue(Backlog):
         wake: called, from any thread, when there is work for a worker that sleeps.
         write: writes some of what waits, in the thread of a caller that has waited for room in vain.
         write_all: writes all that waits by then, in the thread of a caller whose event no slab can hold.
+        is_inside: whether the calling thread is in the middle of what the worker may be waiting for.
     """
 
     _lock = MortalLock()
@@ -102,6 +106,7 @@ class EventQueue(Backlog):
         "_capacity_bytes",
         "_early",
         "_forks",
+        "_is_inside",
         "_makers",
         "_parent",
         "_wake",
@@ -120,6 +125,7 @@ class EventQueue(Backlog):
         wake: Callable[[], None],
         write: Callable[[], None] = lambda: None,
         write_all: Callable[[], None] = lambda: None,
+        is_inside: Callable[[], bool] = lambda: False,
     ) -> None:
         self.capacity = capacity
         self._capacity_bytes = capacity_bytes
@@ -127,6 +133,7 @@ class EventQueue(Backlog):
         self._wake = wake
         self._write = write
         self._write_all = write_all
+        self._is_inside = is_inside
         self._early: list[bytes] = []
         self._forget()
         self._begin()
@@ -267,7 +274,7 @@ class EventQueue(Backlog):
                     self.end_event(write)
                 return True
             if is_full:
-                if self._refusal() is not None or self._may_pass():
+                if self._refusal() is not None or self._may_pass() or looks * _SHORT_WAIT > _LONGEST:
                     return False
                 self._wait(looks := looks + 1, partial(self._is_stuck, write), _SHORT_WAIT)
         return False
@@ -306,8 +313,8 @@ class EventQueue(Backlog):
         else:
             self._put_behind(event)
             self.attend(event)
-            if self._is_news(event):
-                self._wake()
+            if self._is_news(event) or isinstance(event, bytes):
+                self._wake()  # it is not in shared memory, and must not wait for long
             if isinstance(event, bytes) and len(event) > slab.event_bytes_max and self._refusal() is None:
                 self._write_all()  # it must be in the journal when the call returns
 
@@ -324,7 +331,7 @@ class EventQueue(Backlog):
             self._wake_if_asleep()
             return
         looks = 0
-        while len(self._kept) >= self.capacity and not self._may_pass():
+        while len(self._kept) >= self.capacity and not self._may_pass() and looks * _WAIT <= _LONGEST:
             if self._failing:
                 raise FileStoreError(
                     f"the journal cannot be written, and {len(self._kept)} events of files wait for it already: "
@@ -365,7 +372,7 @@ class EventQueue(Backlog):
                 self._large_bytes += size
         self._wake_if_asleep()
         looks = 0
-        while self._is_full() and not self._may_pass():
+        while self._is_full() and not self._may_pass() and looks * _WAIT <= _LONGEST:
             reason = self._refusal()
             if reason is not None:
                 with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
@@ -18,8 +19,10 @@ from ml_dash.pipeline.channel import Channel
 from ml_dash.series import Kind, Series
 from ml_dash.settings import DEVICE_LINGER, EXPOSED_LINGER, LINGER
 from ml_dash.slabs.layout import MARK
+from ml_dash.spawning import start_thread
 from ml_dash.values.pack import pack, pack_event
 from tests.support.fake_torch import install
+from tests.support.serving import until
 from tests.support.slabs import SlabBench, at_each_line, log, recovered, rows_in
 
 HANDLERS = 1_000_000
@@ -202,6 +205,53 @@ def test_rows_that_find_the_slab_full(overflow: str, tmp_path: Path, monkeypatch
         assert len(found) > 200
     else:
         assert (len(found), dropped) == (1000, {})
+
+
+@pytest.mark.parametrize(
+    "holds", ["the queue's lock", "the channel's lock", "the turn", "a thread of ours", "something else"]
+)
+def test_a_row_put_in_the_middle_of_what_makes_room_waits_for_none(
+    holds: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a signal handler's, or a finalizer's: the worker waits for what the interrupted call has."""
+    if holds == "something else":
+        monkeypatch.setattr(queue_module, "_LONGEST", 0.1)
+    monkeypatch.setattr(
+        Channel, "pump", lambda *_, **__: False
+    )  # as if the worker, and whoever stands in, waited
+    bench = SlabBench(tmp_path, regions=2)
+    channel = bench.channel
+    channel.queue.limit = channel.queue.capacity
+    number = 0
+    while channel.queue.slab is not None and (not channel.queue.slab.has_full_region or number % 10):
+        bench.log(number)
+        number += 1
+
+    def put() -> None:
+        block = {
+            "the queue's lock": channel.queue._lock,
+            "the channel's lock": channel._lock,
+            "the turn": channel.turns.begin(),
+        }.get(holds, contextlib.nullcontext())
+        with block:
+            bench.log(*range(number, number + 500))
+
+    if holds == "a thread of ours":
+        thread = start_thread(put, "finalizer")
+    else:
+        thread = threading.Thread(target=put, daemon=True)
+        thread.start()
+    assert thread is not None
+    if holds == "something else":  # each waits, and no longer than that
+        until(lambda: len(bench.put) > number + 210, "some calls have returned")
+    else:
+        thread.join(30)
+        assert not thread.is_alive()
+    assert is_exact(channel)
+    monkeypatch.undo()
+    thread.join(30)
+    channel.flush()
+    assert bench.found() == list(range(number + 500))
 
 
 def test_rows_of_one_thread_stay_in_order_wherever_they_wait(tmp_path: Path) -> None:

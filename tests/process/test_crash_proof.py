@@ -407,3 +407,41 @@ def test_a_journal_that_was_copied_elsewhere_says_what_may_be_missing(
     shown = invoke("show", "alice/vision/resnet", "--root", copy).out
 
     assert "may wait in shared memory of" in " ".join(shown.split())
+
+
+@pytest.mark.crash
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no timers here")
+def test_a_handler_that_logs_into_a_full_queue_waits_for_nobody(scripts: Scripts) -> None:
+    """It comes in the middle of calls that hold what the worker needs, and whoever waits then waits for ever."""
+    finished = scripts.run(
+        f"""{BEGIN}
+    main, other, steps = exp.metrics("train"), exp.metrics("handler"), [0, 0]
+    is_inside = False
+
+    def handle(number, frame):
+        global is_inside
+        if not is_inside:
+            is_inside = True
+            other.log(step=steps[1])
+            steps[1] += 1
+            is_inside = False
+
+    signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    import time
+    end = time.monotonic() + 1.5
+    while time.monotonic() < end:
+        main.log(step=steps[0])
+        steps[0] += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    exp.flush()
+    print(*steps, flush=True)
+    die()
+    """
+    )
+    assert finished.returncode == -signal.SIGKILL
+    logged, handled = map(int, finished.stdout.split())
+    journal = scripts.journal()
+    assert steps(journal) == list(range(logged))
+    assert steps(journal, "handler") == list(range(handled))
+    assert handled > 10

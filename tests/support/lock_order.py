@@ -75,6 +75,9 @@ class OrderedLock:
             self._owner = None
         return self._name or "?"
 
+    def _is_owned(self) -> bool:
+        return bool(self._lock._is_owned())
+
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """See `threading.Lock`."""
         if blocking:  # one that is only tried blocks nobody
