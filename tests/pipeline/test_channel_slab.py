@@ -228,12 +228,12 @@ def test_a_row_put_in_the_middle_of_what_makes_room_waits_for_none(
         number += 1
 
     def put() -> None:
-        block = {
+        blocks: dict[str, contextlib.AbstractContextManager[object]] = {
             "the queue's lock": channel.queue._lock,
             "the channel's lock": channel._lock,
             "the turn": channel.turns.begin(),
-        }.get(holds, contextlib.nullcontext())
-        with block:
+        }
+        with blocks.get(holds, contextlib.nullcontext()):
             bench.log(*range(number, number + 500))
 
     if holds == "a thread of ours":
