@@ -82,9 +82,8 @@ class Channel:
         self.settings = settings
         self.stand_in = StandIn(self, wake, is_alone)
         room = settings.queue_events, settings.queue_bytes, settings.overflow
-        self.queue = EventQueue(
-            *room, self.stand_in.call_worker, self.stand_in.make_room, self.write_queued, self._is_inside
-        )
+        calls = self.stand_in.call_worker, self.stand_in.make_room, self.write_queued
+        self.queue = EventQueue(*room, *calls, lambda: _is_inside(self, self._lock))
         self.clock, self.times = clock, RisingClock(clock)
         self._disk = disk
         self._series = SeriesNumbers()
@@ -256,13 +255,8 @@ class Channel:
 
     def quiet_for(self, seconds: float) -> bool:
         """Whether nothing is left to do, and nothing has been done for `seconds`."""
-        is_sent = self.delivery is None or self.delivery.is_done
-        is_quiet = self.is_settled and not self.failing
-        return is_sent and is_quiet and self.clock.monotonic() - self._synced_at > seconds
-
-    def _is_inside(self) -> bool:
-        """Whether the calling thread is in the middle of what the worker may be waiting for."""
-        return self.turns.is_mine or owns(self._lock) or is_ours()
+        is_over = (self.delivery is None or self.delivery.is_done) and self.is_settled and not self.failing
+        return is_over and self.clock.monotonic() - self._synced_at > seconds
 
     def counters(self) -> Counters:
         """Count what was logged, and what became of it."""
@@ -398,6 +392,11 @@ class StandIn:
         is_stuck = not channel.pump(wait=False) and channel.writer.unsynced_bytes >= _UNSYNCED_BYTES
         if is_stuck and not channel.turns.is_syncing:
             channel.sync()
+
+
+def _is_inside(channel: Channel, lock: threading.RLock) -> bool:
+    """Whether the calling thread is in the middle of what the worker may be waiting for."""
+    return channel.turns.is_mine or owns(lock) or is_ours()
 
 
 def _slab_of(channel: Channel, make: MakeSlab) -> Slab | None:

@@ -366,10 +366,9 @@ class EventQueue(Backlog):
 
     def attend(self, event: Event) -> None:
         """Count a large event, wake the worker if it sleeps, and at capacity wait for room or drop an event."""
-        size = len(event)
-        if size > LARGE_EVENT:
+        if len(event) > LARGE_EVENT:
             with self._lock:
-                self._large_bytes += size
+                self._large_bytes += len(event)
         self._wake_if_asleep()
         looks = 0
         while self._is_full() and not self._may_pass() and looks * _WAIT <= _LONGEST:

@@ -159,7 +159,7 @@ def test_local_mode_loads_nothing_of_remote_mode_and_has_no_thread_more(scripts:
     ))
     """
     )
-    light = ["ml_dash.client.destination", "ml_dash.upload.blob_ledger"]
+    light = ["ml_dash.client.destination"]
     assert finished == (0, f"['MainThread', 'ml-dash', 'ml-dash-disk']\n{light}\n", "")
 
 
