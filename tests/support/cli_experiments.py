@@ -73,9 +73,8 @@ def killed(root: Path, prefix: str) -> Path:
 
 
 def segment(directory: Path) -> Path:
-    """The only segment file of an experiment."""
-    (path,) = (directory / "journal").glob("*.mldj")
-    return path
+    """The first segment file of an experiment: whoever recovers a killed run's rows adds another one."""
+    return min((directory / "journal").glob("*.mldj"))
 
 
 def damage_row(directory: Path, number: int) -> None:
