@@ -94,6 +94,19 @@ class _Words(NamedTuple):
     gone: str
 
 
+_NOTE = _Words("note", "note on", "noted", "the note is gone")
+_README = _Words("readme", "describe", "described", "the readme is gone")
+
+
+class _Which(NamedTuple):
+    """Which experiments are meant, and where they are."""
+
+    exp: list[str]
+    filter: str | None
+    root: str
+    url: str | None
+
+
 class _How(NamedTuple):
     """How a text is given, and whether."""
 
@@ -121,10 +134,8 @@ def note(
 
     It is what people write of an experiment; the readme is the run's own.
     """
-    with open_place(root, url) as place:
-        meant_ = meant(place, exp, filter)
-        words = _Words("note", "note on", "noted", "the note is gone")
-        _say(place.changes, words, meant_, _How(message, file, edit, append), yes, dry_run, as_json)
+    which, how = _Which(exp, filter, root, url), _How(message, file, edit, append)
+    _read_or_write(_NOTE, which, how, yes, dry_run, as_json)
 
 
 def readme(
@@ -145,10 +156,14 @@ def readme(
 
     A run that says another one later, as a script does that starts again, has it replaced.
     """
-    with open_place(root, url) as place:
-        meant_ = meant(place, exp, filter)
-        words = _Words("readme", "describe", "described", "the readme is gone")
-        _say(place.changes, words, meant_, _How(message, file, edit, append), yes, dry_run, as_json)
+    which, how = _Which(exp, filter, root, url), _How(message, file, edit, append)
+    _read_or_write(_README, which, how, yes, dry_run, as_json)
+
+
+def _read_or_write(words: _Words, which: _Which, how: _How, yes: bool, dry_run: bool, as_json: bool) -> None:
+    with open_place(which.root, which.url) as place:
+        found = meant(place, which.exp, which.filter)
+        _say(place.changes, words, found, how, yes, dry_run, as_json)
 
 
 def _say(

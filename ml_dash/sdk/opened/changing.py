@@ -13,7 +13,7 @@ from ml_dash.sdk.guidance.guided import Guided
 from ml_dash.spawning import imports_for_reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from typing_extensions import Self
 
@@ -114,11 +114,8 @@ class Changeable(Guided):
         Args:
             text: in Markdown; an empty one takes the note away. None only reads it.
         """
-        changes, text = _changes(self._session), checked_text("text", text)
-        if text is None:
-            return changes.read_note(self._session.prefix)
-        changes.note(self._session.prefix, text)
-        return text or None
+        changes = _changes(self._session)
+        return _read_or_replaced(self._session.prefix, text, changes.read_note, changes.note)
 
     @explained("exp.describe('# What this is')")
     def describe(self, text: str | None = None) -> str | None:
@@ -127,11 +124,8 @@ class Changeable(Guided):
         Args:
             text: in Markdown; an empty one takes the readme away. None only reads it.
         """
-        changes, text = _changes(self._session), checked_text("text", text)
-        if text is None:
-            return changes.read_readme(self._session.prefix)
-        changes.readme(self._session.prefix, text)
-        return text or None
+        changes = _changes(self._session)
+        return _read_or_replaced(self._session.prefix, text, changes.read_readme, changes.readme)
 
     @explained("exp.stop('the loss is NaN'), or exp.stop(cancel=True)")
     def stop(self, reason: str | None = None, *, cancel: bool = False) -> None:
@@ -176,3 +170,13 @@ def changes_at(place: Destination) -> Changes:
 
     url = str(place.url)
     return RemoteChanges(Client(AiohttpTransport(url, lambda: token_for(url), RUNTIME.look_up)), RUNTIME.ask)
+
+
+def _read_or_replaced(
+    prefix: str, text: str | None, read: Callable[[str], str | None], replace: Callable[[str, str], None]
+) -> str | None:
+    text = checked_text("text", text)
+    if text is None:
+        return read(prefix)
+    replace(prefix, text)
+    return text or None
