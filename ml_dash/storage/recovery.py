@@ -18,16 +18,18 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, cast
+from operator import attrgetter
+from typing import cast
 
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.events.batch import salvage
-from ml_dash.journal.blocks import Block, Column
+from ml_dash.journal.blocks import Block, Column, block_rows
+from ml_dash.journal.checked import known_blocks
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.frame import FRAME_BYTES_MAX, parse_segment_name
 from ml_dash.journal.latest import latest_ns
-from ml_dash.journal.reader import Reader
-from ml_dash.journal.scan import SegmentScan
+from ml_dash.journal.reader import BadFrameError, Reader, read_frame
+from ml_dash.journal.scan import Frame, SegmentScan
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.notices import logger
 from ml_dash.records import NamedTuple
@@ -43,15 +45,11 @@ from ml_dash.slabs.found import (
     find_slabs,
     is_locked,
 )
-from ml_dash.slabs.layout import place_of
 from ml_dash.storage.marks import mark_changed
+from ml_dash.storage.slab_owners import is_of, names_of, slabs_of, writers_in
 from ml_dash.values.pack import unpack
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-
-    from ml_dash.slabs.layout import Names
-
+_RUN = Series(Kind.RUN, None)
 _SLICE = 8192
 _WAIT, _LOOK = 0.25, 0.002
 """Seconds for which a reader waits until a live process has written, and between two looks."""
@@ -60,11 +58,9 @@ _PATIENCE = 15.0
 full slab takes."""
 _FORGOTTEN_AFTER = 7 * 86_400.0
 """Seconds after which what is left of an experiment is removed that is not where it was: it may have been moved."""
-_NAMES: dict[str, Names | None] = {}
 _TOLD: set[str] = set()
 REFUSED: dict[str, str] = {}
 """Why what waits in a slab could not be appended to its journal, by the slab's path."""
-_REMEMBERED = 10_000
 
 
 class Recovered(NamedTuple):
@@ -76,10 +72,11 @@ class Recovered(NamedTuple):
 
 
 class _End(NamedTuple):
-    """What a writer has left: the number of its last segment, and of its last frame."""
+    """What a writer has left: the number of its last segment, and of its last frame, and where that one is."""
 
     segment: int
     frame: int
+    place: tuple[str, Frame] | None
 
 
 def catch_up(directory: str, disk: Disk = REAL_DISK) -> list[Recovered]:
@@ -87,7 +84,7 @@ def catch_up(directory: str, disk: Disk = REAL_DISK) -> list[Recovered]:
 
     Those that live are asked to write, and waited for shortly; what those have left that died is appended.
     """
-    return [found for path in _slabs_of(directory, disk) if (found := _catch_up_with(path, directory, disk))]
+    return [found for path in slabs_of(directory, disk) if (found := _catch_up_with(path, directory, disk))]
 
 
 def _catch_up_with(path: str, directory: str, disk: Disk) -> Recovered | None:
@@ -109,25 +106,16 @@ def _catch_up_with(path: str, directory: str, disk: Disk) -> Recovered | None:
             return recover(path, directory, disk)
 
 
-def directories_waiting() -> set[str]:
-    """Return the directories, behind links, of the experiments that processes of this user on this machine log to.
-
-    Those that are dead count as well, as long as nobody has recovered what they have left.
-    """
-    found = map(_names_of, find_slabs())
-    return {os.path.realpath(os.fsdecode(names.directory)) for names in found if names is not None}
-
-
 def recover_dead() -> list[Recovered]:
     """Append what any dead process of this user has left to the journal that it belongs to, where that still is."""
     discard_unborn()
     found = []
     for path in find_slabs():
-        names = _names_of(path)
+        names = names_of(path)
         if names is None:
             continue
         directory = os.fsdecode(names.directory)
-        if _is_of(path, directory, _writers_in(directory, REAL_DISK)):
+        if is_of(path, directory, writers_in(directory, REAL_DISK)):
             recovered = recover(path, directory)
             if recovered is not None:
                 found.append(recovered)
@@ -149,81 +137,6 @@ def _is_found_dead(path: str) -> bool:
         return slab.find_dead()
     finally:
         slab.close()
-
-
-def _slabs_of(directory: str, disk: Disk) -> Iterator[str]:
-    paths = list(find_slabs())
-    if not paths:
-        return
-    writers = _writers_in(directory, disk)
-    for path in paths:
-        if _is_of(path, directory, writers):
-            yield path
-
-
-def _is_of(path: str, directory: str, writers: Collection[str]) -> bool:
-    """Whether a slab belongs to the experiment in a directory, to whose journal these have written.
-
-    By its writer's name, wherever the journal is now; by the directory where it has written nothing yet.
-    """
-    if (writer := _writer_of(path)) in writers:
-        return True
-    names = _names_of(path)
-    # Else the directory was made after the slab: names of writers sort by birth.
-    return (
-        names is not None
-        and _is_in(names, directory)
-        and min(writers, default="") <= writer
-        and not _has_written(path)
-    )
-
-
-def _has_written(path: str) -> bool:
-    """Whether there were frames of a slab's writer: where its journal is there are none, that one is another."""
-    try:
-        slab = FoundSlab(path)
-    except (OSError, ValueError):
-        return True
-    try:
-        return slab.written > 0
-    finally:
-        slab.close()
-
-
-def _writers_in(directory: str, disk: Disk) -> set[str]:
-    """Return those who have written to an experiment's journal; none where it cannot be listed."""
-    try:
-        names = [parse_segment_name(name) for name in disk.list(os.path.join(directory, "journal"))]
-    except OSError:
-        return set()  # whoever reads it next is told why, or finds more then
-    return {name[0] for name in names if name}
-
-
-def _is_in(names: Names, directory: str) -> bool:
-    """Whether the experiment of a slab lies in a directory, and not in one of the same path in another container."""
-    return names.inode != 0 and (names.device, names.inode) == place_of(directory)
-
-
-def _writer_of(path: str) -> str:
-    return os.path.splitext(os.path.basename(path))[0]
-
-
-def _names_of(path: str) -> Names | None:
-    """Return whose a slab is; None where it cannot be read."""
-    if path not in _NAMES:
-        if len(_NAMES) >= _REMEMBERED:
-            _NAMES.clear()
-        # Of another experiment, most often, and asked for again at each look at this one.
-        try:
-            slab = FoundSlab(path)
-        except OSError:
-            return None
-        except ValueError:
-            _NAMES[path] = None  # a slab is whole when it gets its name: this one never is
-        else:
-            slab.close()
-            _NAMES[path] = slab.names
-    return _NAMES.get(path)
 
 
 def _tell_of_another_version(path: str) -> None:
@@ -327,7 +240,9 @@ def _take_over(path: str, directory: str, disk: Disk, clock: Clock) -> Recovered
         after = end.segment, waiting.frame - 1
         writer = JournalWriter(journal, slab.writer_id, disk=disk, clock=clock, after=after)
         try:
-            rows, lost = _append(slab, waiting, last_ns, writer)
+            rows, lost = _append(slab, waiting, writer)
+            if last_ns is not None and not _is_told(end, rows, lost, disk):
+                _tell(slab, waiting, last_ns, lost, writer)
             writer.close()
         finally:
             writer.release()
@@ -342,7 +257,8 @@ def _take_over(path: str, directory: str, disk: Disk, clock: Clock) -> Recovered
         slab.close()
 
 
-def _append(slab: FoundSlab, waiting: Waiting, last_ns: int | None, writer: JournalWriter) -> tuple[int, int]:
+def _append(slab: FoundSlab, waiting: Waiting, writer: JournalWriter) -> tuple[int, int]:
+    """Append the rows that wait; return how many they are, and how many could not be stored."""
     # What has no name cannot be encoded, and is lost.
     series = cast("list[Series]", slab.series())
     events = waiting.events
@@ -358,13 +274,37 @@ def _append(slab: FoundSlab, waiting: Waiting, last_ns: int | None, writer: Jour
             count = sum(len(block.times) for block in frame.blocks)
             writer.append([*frame.blocks, _said(unpack(event)[1], count)])
             rows += count
-    if (lost or not rows) and last_ns is not None:
-        # Said as well: from now on nobody can look any more whether something waits.
-        writer.rewrite()
-        place = events[-1][1] if events else waiting.start
-        slab.note(place._replace(frame=writer.written_seq + 1))
-        writer.append([_said(last_ns, 0, lost)])
     return rows, lost
+
+
+def _is_told(end: _End, rows: int, lost: int, disk: Disk) -> bool:
+    """Whether the journal says already what has become of the rows in a slab.
+
+    By the rows' own frames; or by what somebody has told who died before he could remove the slab: a writer's journal
+    does not grow behind such a note.
+    """
+    from ml_dash.query.runs import RECOVERED
+
+    if rows or end.place is None:
+        return not lost
+    path, frame = end.place
+    if not any(head.series == _RUN for head in frame.heads):
+        return False
+    try:
+        blocks = known_blocks(*read_frame(Reader(disk), path, frame.offset, frame.length, frame.seq))
+        notes = [row for block in blocks if block.series == _RUN for row in block_rows(block)]
+    except (BadFrameError, ValueError):
+        return False
+    # what could not be stored is told behind the last rows, by a note that counts none
+    return any(note.get("event") == RECOVERED and (not lost or not note.get("rows")) for note in notes)
+
+
+def _tell(slab: FoundSlab, waiting: Waiting, last_ns: int, lost: int, writer: JournalWriter) -> None:
+    """Say how many rows are lost, or that none were there: from now on nobody can look any more."""
+    writer.rewrite()
+    place = waiting.events[-1][1] if waiting.events else waiting.start
+    slab.note(place._replace(frame=writer.written_seq + 1))
+    writer.append([_said(last_ns, 0, lost)])
 
 
 def _said(time_ns: int, rows: int, lost: int = 0) -> Block:
@@ -377,21 +317,23 @@ def _said(time_ns: int, rows: int, lost: int = 0) -> Block:
     columns = [Column("event", "o", None, [RECOVERED]), Column("rows", "i", None, [rows])]
     if lost:
         columns.append(Column("lost", "i", None, [lost]))
-    return Block(Series(Kind.RUN, None), [time_ns], columns)
+    return Block(_RUN, [time_ns], columns)
 
 
 def _end_of(journal: str, writer_id: str, disk: Disk) -> _End:
     """Return where a writer has ended; OSError where its segments cannot be read."""
     reader = Reader(disk)
-    end = _End(0, 0)
+    end = _End(0, 0, None)
     for name in disk.list(journal):
         parsed = parse_segment_name(name)
         if parsed is None or parsed[0] != writer_id:
             continue
         path = os.path.join(journal, name)
         scan = SegmentScan(path, reader)
-        last = max((frame.seq for frame in scan.advance(disk.size(path))), default=0)
-        end = _End(max(end.segment, parsed[1]), max(end.frame, last))
+        last = max(scan.advance(disk.size(path)), key=attrgetter("seq"), default=None)
+        end = end._replace(segment=max(end.segment, parsed[1]))
+        if last is not None and last.seq > end.frame:
+            end = end._replace(frame=last.seq, place=(path, last))
     return end
 
 

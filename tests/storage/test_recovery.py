@@ -15,16 +15,19 @@ from typing import Any
 
 import pytest
 
-from ml_dash.journal.blocks import Block, Column
+from ml_dash.journal.blocks import Block, Column, block_rows
 from ml_dash.journal.disk import RealDisk, SegmentFile
 from ml_dash.journal.writer import JournalWriter
+from ml_dash.query.journal_view import JournalView
+from ml_dash.query.runs import RECOVERED
+from ml_dash.series import Kind, Series
 from ml_dash.slabs import place as place_module
 from ml_dash.slabs.bell import Bell
 from ml_dash.slabs.found import FoundSlab
 from ml_dash.slabs.slab import Slab
 from ml_dash.storage import recovery
 from ml_dash.storage.recovery import Recovered, catch_up, recover, recover_dead
-from tests.support.slabs import TRAIN, WRITER, SlabBench, at_each_line, recovered, rows_in
+from tests.support.slabs import TRAIN, WRITER, SlabBench, at_each_line, log, recovered, rows_in
 
 
 def numbers(rows: list[int]) -> list[int]:
@@ -152,6 +155,44 @@ def test_whoever_recovers_may_die_at_any_line_of_that(
     with at_each_line(die, every=17):
         assert recovered(place) is not None
     assert deaths > 10
+
+
+@pytest.mark.parametrize("damaged", [0, 1], ids=["whole", "damaged"])
+@pytest.mark.parametrize("waiting", [0, 10])
+def test_what_has_become_of_a_slab_is_told_once_though_who_tells_it_dies_before_he_removes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waiting: int, damaged: int
+) -> None:
+    bench = SlabBench(tmp_path / "live")
+    bench.log(*range(10))
+    bench.channel.pump()
+    bench.log(*range(10, 10 + waiting))
+    for _ in range(damaged):
+        log(bench.channel, b"\xc1")
+    place = bench.die(tmp_path / "dead")
+    monkeypatch.setattr(FoundSlab, "remove", lambda _slab: None)
+    first = recovered(place)
+    assert first is not None
+    assert (first.rows, first.lost) == (waiting, damaged)
+    told = notes_in(place / "experiment")
+    assert len(told) == max(1, (waiting > 0) + damaged)
+    assert (sum(note["rows"] for note in told), sum(note.get("lost", 0) for note in told)) == first[1:]
+
+    for _ in range(3):
+        assert recovered(place) is not None
+
+    assert notes_in(place / "experiment") == told
+    assert rows_in(place / "experiment") == list(range(10 + waiting))
+
+
+def notes_in(directory: Path) -> list[dict[str, Any]]:
+    view = JournalView(str(directory / "journal"))
+    view.refresh()
+    rows = [
+        row
+        for _, block in view.index.blocks(Series(Kind.RUN, None))
+        for row in block_rows(block, 0, block.count)
+    ]
+    return [row for row in rows if row["event"] == RECOVERED]
 
 
 def test_of_many_who_recover_at_once_one_does(tmp_path: Path) -> None:

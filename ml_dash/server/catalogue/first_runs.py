@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from ml_dash.query.attempts import Attempt
     from ml_dash.query.row_source import TimedRows
 
 
@@ -67,10 +68,7 @@ class FirstRuns:
         found = [opening for openings in self._writers.values() for opening in openings.found]
         if not found:
             return None
-        # an attempt has the number of its first opening: that which `RunNews` would have given it
-        attempts = {
-            min(each.at for each in attempt.openings): attempt.openings for attempt in attempts_of(found)
-        }
+        attempts = {_number_of(attempt): attempt.openings for attempt in attempts_of(found)}
         newest = max(attempts, key=lambda at: (min(each.order_ns for each in attempts[at]), at))
         opened: dict[str, int] = {}
         for opening in attempts[newest]:
@@ -88,6 +86,12 @@ class FirstRuns:
                 "resumed": self.resumed,
             },
         )
+
+
+def _number_of(attempt: Attempt) -> int:
+    """Return the number of its first start, which `RunNews` would have given it; of ends alone that of the first."""
+    starts = [each.at for each in attempt.openings if not each.is_end_only]
+    return min(starts or (each.at for each in attempt.openings))
 
 
 def store_first_runs(connection: Connection, standings: Sequence[tuple[str, Standing, int | None]]) -> None:

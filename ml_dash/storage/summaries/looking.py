@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from ml_dash.journal.foreign_disk import ForeignDisk
 from ml_dash.journal.objects import from_msgpack, to_msgpack
 from ml_dash.storage.marks import marked
-from ml_dash.storage.recovery import catch_up, directories_waiting
+from ml_dash.storage.recovery import catch_up
+from ml_dash.storage.slab_owners import directories_waiting
 from ml_dash.storage.summaries.checking import signature_of
 from ml_dash.storage.summaries.reading import Look, Place, Reading, judged
 from ml_dash.storage.summaries.records import described, unpack_runs

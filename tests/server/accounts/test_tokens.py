@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.server.accounts.grants import Principal, Scope
@@ -17,14 +16,9 @@ from ml_dash.server.accounts.tokens import Tokens
 from ml_dash.server.db.database import Database
 from tests.support.account_serving import Hands
 from tests.support.postgres import both_databases
+from tests.support.statements import statements
 
 DAY = 86_400
-
-
-def count_statements(database: Database) -> list[str]:
-    statements: list[str] = []
-    event.listen(database.engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
-    return statements
 
 
 def test_a_token_has_256_random_bits_behind_its_prefix(tokens: Tokens) -> None:
@@ -104,14 +98,14 @@ def test_a_request_reads_no_database_while_the_answer_is_fresh(
 ) -> None:
     created = tokens.create("a", {"a": Scope.READ})
     tokens.find(created.token)
-    statements = count_statements(database)
-    for _ in range(1000):
-        assert tokens.find(created.token)
-        assert tokens.cached(created.token)[0]
-    assert statements == []
-    clock.turn(FRESH_SECONDS)
-    tokens.find(created.token)
-    assert any("tokens" in statement for statement in statements)
+    with statements(database) as found:
+        for _ in range(1000):
+            assert tokens.find(created.token)
+            assert tokens.cached(created.token)[0]
+        assert found == []
+        clock.turn(FRESH_SECONDS)
+        tokens.find(created.token)
+    assert any("tokens" in statement for statement in found)
 
 
 def test_wrong_tokens_do_not_push_out_the_right_ones(tokens: Tokens, database: Database) -> None:
@@ -119,9 +113,9 @@ def test_wrong_tokens_do_not_push_out_the_right_ones(tokens: Tokens, database: D
     tokens.find(created.token)
     for number in range(5000):
         tokens._cache.put(f"{number:064}", None, tokens.clock.monotonic())
-    statements = count_statements(database)
-    assert tokens.find(created.token)
-    assert statements == []
+    with statements(database) as found:
+        assert tokens.find(created.token)
+    assert found == []
 
 
 @both_databases

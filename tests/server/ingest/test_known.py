@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import select
 
 from ml_dash.identity import parse_prefix
 from ml_dash.journal.blocks import Block, Column
@@ -22,6 +21,7 @@ from ml_dash.server.ingest.known import KnownSummaries
 from ml_dash.server.ingest.prepare import NewRows, prepare
 from ml_dash.server.store import Store
 from tests.support.serving import NOON, TRAIN, frame
+from tests.support.statements import statements
 
 
 @pytest.fixture
@@ -62,15 +62,8 @@ def read(store: Store, id_: str) -> dict[str, FieldSummary]:
 @pytest.fixture
 def summaries_read(store: Store) -> Iterator[list[str]]:
     """The statements that have read summaries of series."""
-    found: list[str] = []
-
-    def note(_: Any, __: Any, statement: str, *___: Any) -> None:
-        if statement.startswith("SELECT") and "AS summary" in statement:
-            found.append(statement)
-
-    event.listen(store.database.engine, "before_cursor_execute", note)
-    yield found
-    event.remove(store.database.engine, "before_cursor_execute", note)
+    with statements(store.database, "SELECT.* AS summary") as executed:
+        yield executed
 
 
 def test_what_was_written_last_is_not_read_again(store: Store, id_: str, summaries_read: list[str]) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import select
 
 from ml_dash.identity import Identity
 from ml_dash.protocol import WRITERS_HEADER
@@ -38,6 +37,7 @@ from tests.support.serving import (
     objects,
     run_row,
 )
+from tests.support.statements import statements
 
 SEEDS = 40
 
@@ -63,21 +63,6 @@ def prepared(store: Store, experiment: str, *sent: bytes, writer: str = WRITER) 
 def together(store: Store, *asked: NewRows | Introduction) -> list[Any]:
     """What becomes of requests that share a commit."""
     return [outcome.result for outcome in store.ingest.commits._try_to_store(asked)]
-
-
-@contextmanager
-def statements(store: Store) -> Iterator[list[str]]:
-    """The statements that are executed meanwhile."""
-    found: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        found.append(statement)
-
-    event.listen(store.database.engine, "before_cursor_execute", note)
-    try:
-        yield found
-    finally:
-        event.remove(store.database.engine, "before_cursor_execute", note)
 
 
 # --- introductions
@@ -157,7 +142,7 @@ def test_the_number_of_statements_does_not_grow_with_that_of_the_runs(store: Sto
 
     counts = []
     for some in (range(2), range(10, 30)):
-        with statements(store) as found:
+        with statements(store.database) as found:
             records = together(store, *(introduction(f"run{number}") for number in some))
             together(
                 store,

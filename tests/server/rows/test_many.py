@@ -2,33 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
 import pytest
-from sqlalchemy import event
 
 from ml_dash.server.rows import many
 from ml_dash.server.runner import EmbeddedServer
-from ml_dash.server.store import Store
 from tests.support.serving import NOON, SECOND, TRAIN, Client, frame, numbers, run_row
-
-
-@contextmanager
-def counted(store: Store) -> Iterator[list[str]]:
-    """Give the statements that read, as they are executed."""
-    seen: list[str] = []
-
-    def count(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.startswith("SELECT"):
-            seen.append(statement)
-
-    event.listen(store.database.engine, "before_cursor_execute", count)
-    try:
-        yield seen
-    finally:
-        event.remove(store.database.engine, "before_cursor_execute", count)
+from tests.support.statements import statements
 
 
 def experiments(client: Client, owner: str, count: int) -> list[str]:
@@ -89,7 +68,7 @@ def test_statements_do_not_grow_with_the_experiments(
         client.stored(id_, frame(1, numbers(0, 10)))
     counts = []
     for some in (ids[:2], ids):
-        with counted(store) as seen:
+        with statements(store.database, "SELECT") as seen:
             for view in store.views(some, TRAIN).values():
                 assert view.chart(TRAIN, "loss", "step", None, None, 50)["points"] == 10
         counts.append(len(seen))
@@ -105,7 +84,7 @@ def test_statements_that_look_metrics_up_do_not_grow_with_them(
     several = [TRAIN._replace(name=f"m{at}") for at in range(30)]
     client.stored(id_, frame(1, *(numbers(0, 2, each) for each in several)))
     view = store.view(id_)
-    with counted(store) as seen, view.reading() as rows:
+    with statements(store.database, "SELECT") as seen, view.reading() as rows:
         view.prepare([*several, TRAIN], 0)
         assert [rows.count(each) for each in (*several, TRAIN)] == [2] * 30 + [0]
     assert len(seen) == 1
