@@ -58,7 +58,7 @@ _COMMANDS = {
     "import": _Entry("import_", "Bring in what other trackers have written.", "import_"),
     "mcp": _Entry("mcp", "Answer a coding agent's questions about runs."),
     "verify": _Entry("verify", "Check journals and files, and repair journals on demand."),
-    "rule": _Entry("telling.alerting", "Make, list, test and remove a server's rules."),
+    "rule": _Entry("telling.rules", "Make, list, change, test and remove a server's rules."),
     "sync": _Entry("sync", "Send to a server what it does not have."),
     "login": _Entry("auth", "Log in to a server, and store the token for it."),
     "logout": _Entry("auth", "Forget the stored token for a server."),

@@ -253,9 +253,11 @@ class Client:
         """Send plain data, and return what the server answers."""
         return await self._post(path, to_msgpack(value), MSGPACK, timeout=timeout)
 
-    async def put_value(self, path: str, body: bytes, media_type: str) -> Any:
+    async def put_value(
+        self, path: str, body: bytes, media_type: str, *, headers: Mapping[str, str] | None = None
+    ) -> Any:
         """Put data that are encoded already, and return what the server answers."""
-        sent = {"Content-Type": media_type, "Accept": MSGPACK}
+        sent = {"Content-Type": media_type, "Accept": MSGPACK, **(headers or {})}
         return await self._send("PUT", path, body, sent, _READ_SECONDS)
 
     async def delete(self, path: str, query: Mapping[str, str] | None = None) -> Any:

@@ -58,6 +58,7 @@ LINES = {
     "sync": "sync ROOT --to URL",
     "rule add": "rule add --failed --webhook HOOK --url URL",
     "rule ls": "rule ls --url URL",
+    "rule change": "rule change RULE --name other --url URL",
     "rule test": "rule test RULE --url URL",
     "rule rm": "rule rm RULE --url URL",
     "whoami": "whoami URL",
