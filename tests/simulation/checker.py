@@ -35,8 +35,9 @@ __all__ = [
 
 JOURNAL = f"{DIRECTORY}/journal"
 
-Found: TypeAlias = "set[int | tuple[int, int]]"
-"""The rows that were read, by their times; those that tell of recovered ones by how many these are, too."""
+Found: TypeAlias = "set[int | tuple[str, int, int]]"
+"""The rows that were read, by their times. Those that tell of recovered ones by writer and by how many these are, too:
+of several that died, each has the latest time of the journal."""
 
 
 class Logged(NamedTuple):
@@ -95,10 +96,7 @@ def find_rows(index: JournalIndex, logged: dict[int, Logged]) -> Found:
                 expected = first + len(block.times)
                 for time, fields in zip(map(int, block.times), block_rows(block), strict=True):
                     if fields.get("event") == RECOVERED:
-                        note = time, fields["rows"]
-                        assert note not in found, f"{note} is there twice"
-                        found.add(note)
-                        continue
+                        continue  # see `_find_notes`
                     entry = logged.get(time)
                     assert entry, f"{series} has a row of time {time} that was never logged: {fields}"
                     row = Row(series, time, as_text(fields))
@@ -109,6 +107,19 @@ def find_rows(index: JournalIndex, logged: dict[int, Logged]) -> Found:
                     latest = place
                     found.add(time)
             assert index.count(series) >= expected
+    return found | _find_notes(index)
+
+
+def _find_notes(index: JournalIndex) -> Found:
+    """Return the rows that tell of recovered ones, each of which is there once."""
+    found: Found = set()
+    for writer, blocks in index.blocks_by_writer(Series(Kind.RUN, None)):
+        for block in blocks:
+            for time, fields in zip(map(int, block.times), block_rows(block), strict=True):
+                if fields.get("event") == RECOVERED:
+                    note = writer, time, fields["rows"]
+                    assert note not in found, f"{note} is there twice"
+                    found.add(note)
     return found
 
 

@@ -31,6 +31,8 @@ class _Recoverer:
 class SafeWorld(World):
     """One story; `place` is a directory for slabs."""
 
+    told_by = "wait_in_shared_memory"
+
     def __init__(self, seed: int, place: str, *, aloud: bool = False, tables: bool = False) -> None:
         super().__init__(seed, aloud=aloud, tables=tables)
         self._memory = SharedMemory(place, random.Random(seed), self.seen)

@@ -8,7 +8,7 @@ variable            default  meaning
 SIMULATION_SEEDS    200      how many stories to tell, beside those drawn from the commit; `make sweep` tells thousands
 SIMULATION_FIRST    0        the first one's seed
 SIMULATION_DRAWN    200      how many stories to draw from the commit's hash
-SIMULATION_SEED     –        tell only this one, with all its steps (``-s`` shows them)
+SIMULATION_SEED     –        tell only this one, of each world, with all its steps (``-s`` shows them)
 ==================  =======  =====================================================================
 """
 
@@ -73,6 +73,13 @@ def drawn_seeds(count: int) -> list[int]:
 
 
 @pytest.fixture(autouse=True)
+def only_what_is_asked_for(request: pytest.FixtureRequest) -> None:
+    """Who asks for one story wants no other one."""
+    if "SIMULATION_SEED" in os.environ and "chunk" not in request.fixturenames:
+        pytest.skip("SIMULATION_SEED asks for one story")
+
+
+@pytest.fixture(autouse=True)
 def silence() -> Iterator[None]:
     """Nobody reads the warnings of thousands of failing disks."""
     logging.disable()
@@ -111,7 +118,23 @@ def test_no_row_is_lost_by_the_death_of_a_process_whose_rows_wait_in_shared_memo
 ) -> None:
     """At any byte of any copy, of those who recover as well; half as many stories."""
     for seed in chunk[::2]:
-        SafeWorld(seed, slabs, aloud=len(chunk) == 1, tables=bool(seed & 2)).run()
+        safe_world(seed, slabs, aloud=len(chunk) == 1).run()
+
+
+def safe_world(seed: int, slabs: str, *, aloud: bool = False) -> SafeWorld:
+    """A seed is the same story in every test."""
+    return SafeWorld(seed, slabs, aloud=aloud, tables=bool(seed & 2))
+
+
+def test_a_story_that_fails_says_which_test_tells_it_again(slabs: str) -> None:
+    asked = []
+    for world in (World(7), World(7, tables=True), safe_world(7, slabs)):
+        last = world._report(AssertionError("lost")).splitlines()[-1]
+        assert last.startswith("To see it again: SIMULATION_SEED=7 pytest tests/simulation -k ")
+        asked += [name for name in globals() if name.startswith("test_") and last.split()[-1] in name]
+    assert asked == [
+        name for name in globals() if name.startswith("test_every_promise") or "no_row_is_lost" in name
+    ]
 
 
 def test_a_fork_beside_a_process_whose_clock_was_ahead_belongs_to_the_attempt_of_its_parent() -> None:
@@ -126,6 +149,11 @@ def test_a_fork_beside_a_process_whose_clock_was_ahead_belongs_to_the_attempt_of
     child = world._processes[-1]
     assert parent.writer_id < child.writer_id < ahead.writer_id
     world._end()
+
+
+def test_two_that_died_may_have_left_nothing_behind_the_same_latest_row(slabs: str) -> None:
+    """It is told of each of them, with the time of that row."""
+    SafeWorld(22, slabs).run()  # the first to tell this
 
 
 def test_seeds_are_drawn_anew_for_each_commit_and_are_the_same_in_every_run(
@@ -155,7 +183,7 @@ def test_every_kind_of_fault_comes_often() -> None:
 @pytest.mark.slow
 def test_every_kind_of_death_comes_often(slabs: str) -> None:
     """Of processes, and of those who recover what these have left."""
-    assert rare_faults((SafeWorld(seed, slabs) for seed in range(400)), DEATHS) == {}
+    assert rare_faults((safe_world(seed, slabs) for seed in range(400)), DEATHS) == {}
 
 
 def rare_faults(worlds: Iterable[World], names: Iterable[str]) -> dict[str, int]:

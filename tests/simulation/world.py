@@ -13,7 +13,8 @@ What is checked, and when:
   is read, and every other one is reported; of parameters the later process's win, though clocks are set back;
 - at the end, on a disk that works again, that a flush leaves nothing pending.
 
-To tell a story again, with all its steps: ``SIMULATION_SEED=123 pytest tests/simulation``.
+To tell a story again, with all its steps: ``SIMULATION_SEED=123 pytest tests/simulation``, or as
+its failure says, which names the world as well.
 """
 
 from __future__ import annotations
@@ -69,6 +70,9 @@ class World:
         steps: what happened, for people.
     """
 
+    told_by = "whatever_the_disk_does"
+    """The test that tells such stories, by words of its name that no other one has."""
+
     def __init__(self, seed: int, *, aloud: bool = False, tables: bool = False) -> None:
         self.seed = seed
         self.steps: list[str] = []
@@ -76,6 +80,8 @@ class World:
         self._rng = rng = random.Random(seed)
         # Of its own: a story without tables is to stay as it is.
         self._tables = random.Random(seed) if tables else None
+        if tables and type(self) is World:
+            self.told_by = "come_in_tables"
         self._clock = SimulatedClock()
         self._disk = SimulatedDisk(rng, self._clock, self._meanwhile)
         self._settings = Settings(
@@ -423,7 +429,7 @@ class World:
         return (
             f"seed {self.seed}: {error}\n{self._settings}\nslice {self._slice}; "
             f"the last of {len(self.steps)} steps:\n{steps}\n"
-            f"To see it again: SIMULATION_SEED={self.seed} pytest tests/simulation"
+            f"To see it again: SIMULATION_SEED={self.seed} pytest tests/simulation -k {self.told_by}"
         )
 
 
