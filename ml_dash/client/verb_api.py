@@ -126,10 +126,21 @@ class VerbApi:
     async def write(self, prefix: str, what: Text, text: str, before: str | None) -> Changed:
         """Replace the note on an experiment, or its readme; with `before` only where it is still that."""
         path = experiment_path((await self._record(prefix))["id"], what)
-        # a server of an older version knows no `before`
-        given = {what: text} if before is None else {what: text, "before": before}
-        answer = self._client.put_value(path, to_msgpack(given), MSGPACK)
-        return self._changed(await self._asked(prefix, answer))
+        try:
+            given = {what: text} if before is None else {what: text, "before": before}
+            answer = await self._client.put_value(path, to_msgpack(given), MSGPACK)
+        except ServerError as error:
+            if before is None or error.code != ErrorCode.INVALID or "before" not in error.message:
+                raise self._meaning(error, prefix) from error
+            # a server of an older version knows no `before`: what it has is looked at first, as far as that goes
+            now = await self.read(prefix, what) or ""
+            if now not in {before, text}:
+                raise ChangedMeanwhileError(
+                    f"the {what} of {prefix!r} was changed meanwhile: read it again, and put both together"
+                ) from None
+            put = self._client.put_value(path, to_msgpack({what: text}), MSGPACK)
+            answer = await self._asked(prefix, put)
+        return self._changed(answer)
 
     async def stop(self, prefix: str, reason: str | None, *, cancel: bool = False) -> Changed:
         """Ask a run to stop, or take that back."""

@@ -32,6 +32,7 @@ from ml_dash.errors import (
     RemoteError,
 )
 from ml_dash.journal.latest import latest_ns
+from ml_dash.journal.objects import from_msgpack
 from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.places import local_changes
 from ml_dash.places.changing import Changes, NewTags
@@ -262,6 +263,13 @@ def test_of_two_who_change_a_text_the_second_is_told(
     write(prefix, "both", "first")
     write(prefix, "whatever there was")
     assert read(prefix) == "whatever there was"
+    exp = ml_dash.open(prefix, place.where)
+    say = exp.note if what == "note" else exp.describe
+    with pytest.raises(ChangedMeanwhileError, match=f"the {what}"):
+        say("mine", before="both")
+    assert say("mine", before="whatever there was") == "mine" == read(prefix)
+    with pytest.raises(InvalidArgumentError, match="goes with a text"):
+        say(before="mine")
 
 
 def test_a_run_that_goes_on_is_only_deleted_by_force_and_loses_nothing(place: Place, owner: str) -> None:
@@ -387,6 +395,37 @@ def test_a_server_of_an_older_version_is_told_of_and_still_deletes() -> None:
     record["stale"] = False
     with pytest.raises(ExperimentRunningError):
         changes.delete(PREFIX)
+
+
+class PlainNotes(OldServer):
+    """A line to a server that has notes, and knows no `before`."""
+
+    async def request(
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None, **more: Any
+    ) -> Answer:
+        if path.endswith("/exp_1") and method == "GET":
+            return Answer(200, {"content-type": JSON}, json.dumps(self._record).encode())
+        if not path.endswith("/note"):
+            return await super().request(method, path, query=query, **more)
+        given = from_msgpack(body)
+        if "before" in given:
+            error = {
+                "code": "invalid",
+                "message": "before='…': there is no such field: send one object of note",
+            }
+            return Answer(400, {"content-type": JSON}, json.dumps({"error": error}).encode())
+        self._record |= given
+        return Answer(200, {"content-type": JSON}, json.dumps(self._record).encode())
+
+
+def test_at_a_server_that_knows_no_before_a_note_is_looked_at_first() -> None:
+    record: dict[str, Any] = {"id": "exp_1", "prefix": PREFIX, "note": "theirs"}
+    changes = RemoteChanges(Client(PlainNotes(record)), asyncio.run)
+    with pytest.raises(ChangedMeanwhileError, match="the note"):
+        changes.note(PREFIX, "mine", "")
+    assert record["note"] == "theirs"
+    changes.note(PREFIX, "both", "theirs")
+    assert record["note"] == "both"
 
 
 # --- a local root

@@ -206,9 +206,7 @@ def _say(
         before = reads(prefix) if how.append else edited
         whole = f"{before}\n\n{text}" if how.append and before else text
         try:
-            writes(
-                prefix, whole, (before or "") if words.what == "readme" and (how.append or how.edit) else None
-            )
+            writes(prefix, whole, (before or "") if how.append or how.edit else None)
         except ChangedMeanwhileError:
             if how.edit:
                 complain(f"what you have written is kept: {_kept(words.what, text)}")

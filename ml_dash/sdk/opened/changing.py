@@ -108,24 +108,32 @@ class Changeable(Guided):
         )
 
     @explained("exp.note('what I think of it')")
-    def note(self, text: str | None = None) -> str | None:
+    def note(self, text: str | None = None, *, before: str | None = None) -> str | None:
         """Return the note on the experiment, which is what people write of it; or replace it.
 
         Args:
             text: in Markdown; an empty one takes the note away. None only reads it.
+            before: what it was when it was read, empty for nothing: where it is something else by now, it stays so.
+
+        Raises:
+            ChangedMeanwhileError: it is not what it was `before`: somebody else has changed it.
         """
         changes = _changes(self._session)
-        return _read_or_replaced(self._session.prefix, text, changes.read_note, changes.note)
+        return _read_or_replaced(self._session.prefix, text, before, changes.read_note, changes.note)
 
     @explained("exp.describe('# What this is')")
-    def describe(self, text: str | None = None) -> str | None:
+    def describe(self, text: str | None = None, *, before: str | None = None) -> str | None:
         """Return the readme, or replace it, whether a run is open or not; a run that says another one later wins.
 
         Args:
             text: in Markdown; an empty one takes the readme away. None only reads it.
+            before: see `note`.
+
+        Raises:
+            ChangedMeanwhileError: it is not what it was `before`: somebody else has changed it.
         """
         changes = _changes(self._session)
-        return _read_or_replaced(self._session.prefix, text, changes.read_readme, changes.readme)
+        return _read_or_replaced(self._session.prefix, text, before, changes.read_readme, changes.readme)
 
     @explained("exp.stop('the loss is NaN'), or exp.stop(cancel=True)")
     def stop(self, reason: str | None = None, *, cancel: bool = False) -> None:
@@ -173,10 +181,18 @@ def changes_at(place: Destination) -> Changes:
 
 
 def _read_or_replaced(
-    prefix: str, text: str | None, read: Callable[[str], str | None], replace: Callable[[str, str], None]
+    prefix: str,
+    text: str | None,
+    before: str | None,
+    read: Callable[[str], str | None],
+    replace: Callable[[str, str, str | None], None],
 ) -> str | None:
-    text = checked_text("text", text)
+    text, before = checked_text("text", text), checked_text("before", before)
     if text is None:
+        if before is not None:
+            raise InvalidArgumentError(
+                f"before={before!r:.200} goes with a text: pass what is to be there, too"
+            )
         return read(prefix)
-    replace(prefix, text)
+    replace(prefix, text, before)
     return text or None

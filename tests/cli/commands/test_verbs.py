@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from ml_dash import Experiment
+from ml_dash.places.local_changes import LocalChanges
+from ml_dash.places.remote_changes import RemoteChanges
 from ml_dash.server.runner import EmbeddedServer
 from tests.support.seen import TOKEN
 from tests.support.shell import Finished, invoke
@@ -235,15 +237,19 @@ def test_tags_and_notes_of_one_and_of_many(
     assert place.run("note", SWEEP[1], "-m", "x", "--edit").code == 2
 
 
-def test_a_readme_is_printed_and_changed(
-    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_readme_is_printed_and_changed(place: Place) -> None:
     assert place.out("readme", SWEEP[0]) == ""
     assert place.out("readme", SWEEP[0], "-m", "# Sweep") == f"{SWEEP[0]}: described\n"
     place.out("readme", SWEEP[0], "--append", "-m", "of rates")
     assert place.out("readme", SWEEP[0]) == "# Sweep\n\nof rates\n"
     assert place.out("note", SWEEP[0]) == "", "which is another text"
-    # while somebody writes, another one has written
+
+
+@pytest.mark.parametrize("what", ["note", "readme"])
+def test_of_two_who_edit_a_text_the_second_is_told_and_keeps_his_words(
+    what: str, place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """While somebody writes in an editor, another one has written."""
     monkeypatch.delenv("VISUAL", raising=False)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -253,16 +259,39 @@ def test_a_readme_is_printed_and_changed(
         if command[0] != "editor":
             return real(command, **how)
         Path(command[-1]).write_text("mine")
-        place.out("readme", SWEEP[0], "-m", "theirs")
+        place.out(what, SWEEP[0], "-m", "theirs")
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setenv("EDITOR", "editor")
     monkeypatch.setattr(subprocess, "run", run)
-    refused = place.run("readme", SWEEP[0], "--edit")
+    refused = place.run(what, SWEEP[0], "--edit")
     assert (refused.code, "changed meanwhile" in refused.err) == (1, True)
-    (kept,) = tmp_path.glob("ml-dash-readme-*.md")
+    (kept,) = tmp_path.glob(f"ml-dash-{what}-*.md")
     assert (kept.read_text(), str(kept) in refused.err) == ("mine", True)
-    assert place.out("readme", SWEEP[0]) == "theirs\n"
+    assert place.out(what, SWEEP[0]) == "theirs\n"
+
+
+@pytest.mark.parametrize("what", ["note", "readme"])
+def test_of_two_who_append_at_once_nothing_is_lost(
+    what: str, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at what there is and the writing, another one appends."""
+    changes = RemoteChanges if "--url" in place.option else LocalChanges
+    read = getattr(changes, f"read_{what}")
+
+    def read_and_wait(self: Any, prefix: str) -> str | None:
+        before: str | None = read(self, prefix)
+        monkeypatch.setattr(changes, f"read_{what}", read)
+        place.out(what, prefix, "--append", "-m", "theirs")
+        return before
+
+    place.out(what, SWEEP[0], "-m", "first")
+    monkeypatch.setattr(changes, f"read_{what}", read_and_wait)
+    refused = place.run(what, SWEEP[0], "--append", "-m", "mine")
+    assert (refused.code, "changed meanwhile" in refused.err) == (1, True)
+    assert place.out(what, SWEEP[0]) == "first\n\ntheirs\n"
+    place.out(what, SWEEP[0], "--append", "-m", "mine")
+    assert place.out(what, SWEEP[0]) == "first\n\ntheirs\n\nmine\n"
 
 
 def test_lists_have_notes_and_readmes(place: Place) -> None:
