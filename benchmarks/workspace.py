@@ -51,6 +51,8 @@ _SCROLL = """(seconds) => new Promise((resolve) => {
   };
   requestAnimationFrame(frame);
 })"""
+_SETTLED = 30
+"""Seconds after which a page is idle that was loaded."""
 _TURN = 2.0
 """Seconds between two looks of a page at what is new."""
 _DRAWN = 100
@@ -94,7 +96,8 @@ def measure_workspace(
     page = _signed_in(browser, url, token)
     page.goto(f"{url}/p/{FOLDER}?show=all")
     _whole(page, runs)
-    time.sleep(5)
+    # until the browser has cleared up behind what it has loaded
+    page.wait_for_timeout(_SETTLED * 1000)
     for name, value in _left_alone(page, idle).items():
         took(name, value)
     page.context.close()

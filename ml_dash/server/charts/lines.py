@@ -31,6 +31,8 @@ from ml_dash.server.charts.smoothing import Smooth, reach, smoothed
 from ml_dash.server.charts.summaries import BUCKET
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ml_dash.server.charts.chart import ChartLimits, Drawn
     from ml_dash.server.charts.numbers import Array
     from ml_dash.server.charts.parts import Parts
@@ -89,10 +91,35 @@ class Line(NamedTuple):
     columns: dict[str, Array]
 
 
-def line(source: ChartSource, asked: LineRequest, limits: ChartLimits = LIMITS) -> Line:
-    """Return at most `asked.width` points of a field over x; pixels in which nothing lies are left out.
+class Read(NamedTuple):
+    """What was read of a source for a line.
 
-    Where the source has a clock, x is what another metric said last at the time.
+    Attributes:
+        asked: For which line.
+        x: The field that it is drawn over.
+        origin: Where the asker's x is 0.
+        request: What was asked of the source.
+        parts: Rows, or buckets alone.
+        found: What they are made of.
+        is_distributed: As the source's.
+    """
+
+    asked: LineRequest
+    x: str
+    origin: float
+    request: ChartRequest
+    parts: Parts
+    found: Drawn
+    is_distributed: bool
+
+    @property
+    def name(self) -> str:
+        """What the line is drawn over, as who asks for it calls that."""
+        return self.x if self.asked.x == STEP else self.asked.x
+
+
+def read(source: ChartSource, asked: LineRequest, limits: ChartLimits = LIMITS) -> Read:
+    """Read what `line_of` draws.
 
     Raises:
         ApiError: 400 `invalid`: an argument is invalid.
@@ -101,19 +128,38 @@ def line(source: ChartSource, asked: LineRequest, limits: ChartLimits = LIMITS) 
     start, stop = (None if bound is None else bound + origin for bound in (asked.start, asked.stop))
     request = checked_request(asked.field, x, start, stop, asked.width)
     found = drawn(source, request, limits)
-    parts = _together(found)
+    return Read(asked, x, origin, request, _together(found), found, source.is_distributed)
+
+
+def line(source: ChartSource, asked: LineRequest, limits: ChartLimits = LIMITS) -> Line:
+    """Return at most `asked.width` points of a field over x; pixels in which nothing lies are left out.
+
+    Where the source has a clock, x is what another metric said last at the time.
+
+    Raises:
+        ApiError: 400 `invalid`: an argument is invalid.
+    """
+    some = read(source, asked, limits)
+    smooth = asked.smooth
+    if smooth is None:
+        return line_of(some)
+    return line_of(some, lambda parts, centre: _smooth(source, some.request, limits, smooth, parts, centre))
+
+
+def line_of(some: Read, smooth: Callable[[Parts, Array], Array] | None = None) -> Line:
+    """Return a line of what was read; `smooth` gives the smoothed numbers of parts at some of them."""
+    parts, found = some.parts, some.found
     if not len(parts.row):
-        return _nothing(asked, _name(asked, x))
-    cell, numbers = _cells(parts, request)
+        return _nothing(some)
+    cell, numbers = cells(parts, some.request)
     if (numbers[1:] < numbers[:-1]).any():
         order = np.argsort(numbers, kind="stable")
         numbers, parts = numbers[order], parts.where(order)
-    starts = np.flatnonzero(np.concatenate(([True], numbers[1:] != numbers[:-1])))
-    centre = (starts + np.append(starts[1:], len(numbers)) - 1) // 2
+    starts, centre = starts_of(numbers)
     points = merged(parts, starts)
-    is_repeated = (points.x_min == points.x_max) & (not source.is_distributed)
+    is_repeated = (points.x_min == points.x_max) & (not some.is_distributed)
     columns = {
-        "x": parts.x_min[centre] - origin,
+        "x": parts.x_min[centre] - some.origin,
         "y": np.where(is_repeated, points.last, points.mean),
         "min": points.min,
         "max": points.max,
@@ -122,19 +168,25 @@ def line(source: ChartSource, asked: LineRequest, limits: ChartLimits = LIMITS) 
         "posInf": points.pos_inf,
         "negInf": points.neg_inf,
     }
-    if asked.smooth is not None:
-        columns["smooth"] = _smooth(source, request, limits, asked.smooth, parts, centre)
+    if smooth is not None:
+        columns["smooth"] = smooth(parts, centre)
     if (columns["x"][1:] < columns["x"][:-1]).any():
         # of an x that jumps about, where the rows of buckets overlap
         order = np.argsort(columns["x"], kind="stable")
         columns = {name: column[order] for name, column in columns.items()}
-    return Line(_name(asked, x), found.parts.points, found.resolution, found.exact, cell, columns)
+    return Line(some.name, found.parts.points, found.resolution, found.exact, cell, columns)
 
 
-def _nothing(asked: LineRequest, x: str) -> Line:
+def starts_of(numbers: Array) -> tuple[Array, Array]:
+    """Return where each cell's parts begin, and which is in its middle, of ascending numbers of cells."""
+    starts = np.flatnonzero(np.concatenate(([True], numbers[1:] != numbers[:-1])))
+    return starts, (starts + np.append(starts[1:], len(numbers)) - 1) // 2
+
+
+def _nothing(some: Read) -> Line:
     columns = dict.fromkeys(("x", "y", "min", "max", "count", "nan", "posInf", "negInf"), np.empty(0))
-    more = {} if asked.smooth is None else {"smooth": np.empty(0)}
-    return Line(x, 0, "rows", exact=True, cell=0.0, columns=columns | more)
+    more = {} if some.asked.smooth is None else {"smooth": np.empty(0)}
+    return Line(some.name, 0, "rows", exact=True, cell=0.0, columns=columns | more)
 
 
 def _x_of(source: ChartSource, x: str) -> tuple[str, float]:
@@ -145,10 +197,6 @@ def _x_of(source: ChartSource, x: str) -> tuple[str, float]:
         started_ns = source.started_ns()
         return TIME, _first_time(source) if started_ns is None else started_ns / NANOSECONDS
     return x, 0.0
-
-
-def _name(asked: LineRequest, x: str) -> str:
-    return x if asked.x == STEP else asked.x
 
 
 def _first_time(source: ChartSource) -> float:
@@ -191,7 +239,7 @@ def cell_width(low: float, high: float, width: int, *, open_ended: bool) -> floa
     return None
 
 
-def _cells(parts: Parts, request: ChartRequest) -> tuple[float, Array]:
+def cells(parts: Parts, request: ChartRequest) -> tuple[float, Array]:
     """Return the width of a cell, and the number of the one in which the middle of each part lies."""
     middle = middles(parts.x_min, parts.x_max)
     is_open = math.isfinite(request.stop)

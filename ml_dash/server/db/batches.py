@@ -26,12 +26,12 @@ def size_of(*columns: ColumnElement[Any]) -> ColumnElement[int]:
     return size  # type: ignore[no-any-return]
 
 
-def batches(keys: Iterable[tuple[K, int]]) -> Iterator[list[K]]:
-    """Yield keys, each given with the size of its row, in lists of about a MiB of rows, or of one larger row."""
+def batches(keys: Iterable[tuple[K, int]], nbytes: int = _BYTES) -> Iterator[list[K]]:
+    """Yield keys, each given with the size of its row, in lists of about so many bytes, or of one larger row."""
     batch: list[K] = []
     size = 0
     for key, length in keys:
-        if batch and (size + length > _BYTES or len(batch) == _ROWS):
+        if batch and (size + length > nbytes or len(batch) == _ROWS):
             yield batch
             batch, size = [], 0
         batch.append(key)

@@ -17,7 +17,8 @@ from ml_dash.server.catalogue.columns import not_understood
 from ml_dash.server.catalogue.records import gone, is_id
 from ml_dash.server.charts.bands import Member, band, member_of
 from ml_dash.server.charts.expressions import Points, parse_expression
-from ml_dash.server.charts.lines import WORDS, Line, line
+from ml_dash.server.charts.lines import WORDS, Line, line, read
+from ml_dash.server.charts.members import members_of
 from ml_dash.server.charts.smoothing import smoothed
 from ml_dash.server.charts.wire import Mark, digest_of, read_mark, sent, state_of
 from ml_dash.server.errors import ApiError
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from ml_dash.server.accounts.grants import Principal
     from ml_dash.server.charts.bands import Fill
     from ml_dash.server.charts.expressions import Expression
-    from ml_dash.server.charts.lines import LineRequest
+    from ml_dash.server.charts.lines import LineRequest, Read
     from ml_dash.server.charts.numbers import Array
     from ml_dash.server.charts.rows import ChartSource
     from ml_dash.server.rows.library import Library, ServedView, Standing
@@ -228,8 +229,7 @@ class Drawing:
                 return None
             some = lacking[at : at + _TOGETHER]
             views = self.library.views(some, series)
-            for id_ in some:
-                member = _member(views[id_], one) if id_ in views else None
+            for id_, member in _members(some, views, one).items():
                 self._drawn[f"{key}.{id_}"] = member
                 size = 200 if member is None else member.nbytes + 200
                 self.members.put((key, id_), (found[id_].version, member), size)
@@ -252,15 +252,23 @@ def _of_a_member(asked: Asked) -> Asked:
     )
 
 
-def _member(view: ServedView, asked: Asked) -> Member | None:
-    """Return a member of a band; None where an experiment has no such line, as some of a group may not."""
-    try:
-        drawn, _, _ = _drawn(view, asked, _terms(view, asked))
-    except (ApiError, InvalidArgumentError, JournalError) as error:
-        if _answer(error).status >= 500:
-            raise
-        return None
-    return member_of(drawn)
+def _members(ids: Sequence[str], views: Mapping[str, ServedView], asked: Asked) -> dict[str, Member | None]:
+    """Return the members of a band; None for an experiment that has no such line, as some of a group may not."""
+    members: dict[str, Member | None] = dict.fromkeys(ids)
+    found: dict[str, Read] = {}
+    for id_, view in views.items():
+        try:
+            terms = _terms(view, asked)
+            if asked.expression is not None or asked.request.smooth is not None:
+                members[id_] = member_of(_drawn(view, asked, terms)[0])
+            else:
+                (term,) = terms.values()
+                with _charting(view, asked, term) as source:
+                    found[id_] = read(source, _placed(source, term, asked.request))
+        except (ApiError, InvalidArgumentError, JournalError) as error:
+            if _answer(error).status >= 500:
+                raise
+    return members | members_of(found)
 
 
 # --- one line

@@ -378,8 +378,12 @@ def _bounds(since_ns: int | None, until_ns: int | None) -> list[ColumnElement[bo
     return bounds
 
 
+INFO = ("experiment_id", "number", "kind", "name", "rows", "fields", "first_ns", "last_ns")
+"""The columns of `SERIES` that are read of a series: its summary takes many times their room."""
+
+
 def series_info(row: Row[Any]) -> SeriesInfo:
-    """Return what is stored of a series, of its row."""
+    """Return what is stored of a series, of its row, which has the columns `INFO`."""
     # the kind of a newer client stays a number: its rows are kept, and nobody here asks for them
     known = {int(kind): kind for kind in Kind}
     series = Series(known.get(row.kind, row.kind), series_name(row.name))

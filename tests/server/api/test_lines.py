@@ -16,7 +16,7 @@ import pytest
 from ml_dash.protocol import API, MSGPACK
 from ml_dash.series import Kind, Series
 from ml_dash.server.api import lines
-from ml_dash.server.charts.lines import Line, LineRequest, line as draw
+from ml_dash.server.charts.lines import Line, LineRequest, Read, line as draw, read
 from ml_dash.server.charts.rows import ChartSource
 from ml_dash.server.rows import drawing
 from ml_dash.server.runner import EmbeddedServer
@@ -284,11 +284,11 @@ def test_a_band_is_drawn_anew_of_what_has_changed_alone(
     ids = members(client, owner, 5, 5, 5)
     drawn: list[LineRequest] = []
 
-    def watched(source: ChartSource, request: LineRequest) -> Line:
+    def watched(source: ChartSource, request: LineRequest) -> Read:
         drawn.append(request)
-        return draw(source, request)
+        return read(source, request)
 
-    monkeypatch.setattr(drawing, "line", watched)
+    monkeypatch.setattr(drawing, "read", watched)
     (told,) = ask(client, band(ids))
     (same,) = ask(client, band(ids, after=told["cursor"]))
     assert (len(drawn), same["unchanged"]) == (3, True)

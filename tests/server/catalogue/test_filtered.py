@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from ml_dash.query.listing import finding
 from ml_dash.query.listing.binding import bind, bind_order, value_of
@@ -24,6 +24,7 @@ from ml_dash.server.store import Store
 from tests.support.account_serving import Hands
 from tests.support.postgres import new_database
 from tests.support.serving import NOON, PARAMS, SECOND, TOKEN, TRAIN, Client, frame, objects, page_of, run_row
+from tests.support.statements import plans
 
 VAL = TRAIN._replace(name="val")
 NOW = NOON + 3600 * SECOND
@@ -343,15 +344,7 @@ def test_no_question_looks_at_all_rows_of_a_table_of_values(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of each statement that is asked, the plan: values are found by an index, and blocks are not looked at."""
-    plans: list[str] = []
     is_sqlite = store.database.dialect == "sqlite"
-
-    def explain(_: Any, cursor: Any, statement: str, parameters: Any, __: Any, many: bool) -> None:
-        if statement.startswith(("SELECT", "WITH")) and not many and "pg_catalog" not in statement:
-            asking = cursor.connection.cursor()
-            asking.execute(("EXPLAIN QUERY PLAN " if is_sqlite else "EXPLAIN ") + statement, parameters)
-            plans.extend(f"{row[3] if is_sqlite else row[0]} <- {statement}" for row in asking.fetchall())
-
     from ml_dash.identity import parse_prefix
     from ml_dash.server.catalogue.records import Introduction
 
@@ -369,19 +362,18 @@ def test_no_question_looks_at_all_rows_of_a_table_of_values(
                 )
             )
     store.database.engine.dispose()
-    event.listen(store.database.engine, "before_cursor_execute", explain)
-    for asked in (
-        Search("max(val/acc)>0.9 lr<0.1", "-max(val/acc)", ("lr", "val/acc")),
-        Search("val/acc>0.5", "lr", ("params", "metrics")),
-        Search("lr=1 tag:x", None),
-        Search("", "-val/acc"),
-    ):
-        page_of(store, ExperimentFilter(asked=asked), 100, None)
-        page_of(store, ExperimentFilter(owners=frozenset({"a"}), asked=asked), 100, None)
-    event.remove(store.database.engine, "before_cursor_execute", explain)
-    assert len(plans) > 20
-    assert [plan for plan in plans if "blocks" in plan] == []
-    scans = [plan for plan in plans if plan.strip().startswith(("SCAN", "Seq Scan", "->  Seq Scan"))]
+    with plans(store.database) as found:
+        for asked in (
+            Search("max(val/acc)>0.9 lr<0.1", "-max(val/acc)", ("lr", "val/acc")),
+            Search("val/acc>0.5", "lr", ("params", "metrics")),
+            Search("lr=1 tag:x", None),
+            Search("", "-val/acc"),
+        ):
+            page_of(store, ExperimentFilter(asked=asked), 100, None)
+            page_of(store, ExperimentFilter(owners=frozenset({"a"}), asked=asked), 100, None)
+    assert len(found) > 20
+    assert [plan for plan in found if "blocks" in plan] == []
+    scans = [plan for plan in found if plan.strip().startswith(("SCAN", "Seq Scan", "->  Seq Scan"))]
     tables = ("params", "metric_fields", "series", "experiment_tags")
     assert [plan for plan in scans if any(f" {table} " in plan.partition("<-")[0] for table in tables)] == []
 

@@ -7,7 +7,7 @@ import pytest
 from ml_dash.server.rows import many
 from ml_dash.server.runner import EmbeddedServer
 from tests.support.serving import NOON, SECOND, TRAIN, Client, frame, numbers, run_row
-from tests.support.statements import statements
+from tests.support.statements import plans, statements
 
 
 def experiments(client: Client, owner: str, count: int) -> list[str]:
@@ -73,6 +73,21 @@ def test_statements_do_not_grow_with_the_experiments(
                 assert view.chart(TRAIN, "loss", "step", None, None, 50)["points"] == 10
         counts.append(len(seen))
     assert counts[0] == counts[1]
+
+
+def test_blocks_are_found_by_an_index_however_many_others_there_are(
+    server: EmbeddedServer, client: Client, owner: str
+) -> None:
+    store = server.store
+    assert store is not None
+    if store.database.dialect != "sqlite":
+        pytest.skip("PostgreSQL reads a table as small as this one is in any case")
+    ids = experiments(client, owner, 3)
+    with plans(store.database) as found:
+        store.views(ids, TRAIN)
+        store.standings(ids)
+    assert len(found) > 3
+    assert [plan for plan in found if plan.startswith("SCAN") and "CONSTANT ROW" not in plan] == []
 
 
 def test_statements_that_look_metrics_up_do_not_grow_with_them(
