@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -133,10 +134,10 @@ def read_parts(source: ChartSource, request: ChartRequest, start: Array, rows: A
     """
     stop = start + rows
     found: list[Parts] = []
-    cuts = np.flatnonzero(start[1:] - stop[:-1] > _BRIDGED) + 1
-    for runs in np.split(np.arange(len(start)), cuts):
-        if len(runs):
-            blocks = source.shown.blocks(int(start[runs[0]]), int(stop[runs[-1]]))
+    cuts = (np.flatnonzero(start[1:] - stop[:-1] > _BRIDGED) + 1).tolist()
+    for begin, end in pairwise([0, *cuts, len(start)]):
+        if begin < end:
+            blocks = source.shown.blocks(int(start[begin]), int(stop[end - 1]))
             for first, block, along in _with_x(blocks, source.clock):
                 found.append(_block_parts(block, first, along, request, start, stop))
     # there may be no rows
