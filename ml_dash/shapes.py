@@ -1392,6 +1392,13 @@ class Rules(Answer):
     data: list[Rule]
 
 
+class MetricNames(Answer):
+    """Metrics by their names."""
+
+    data: Annotated[list[str], Meta(description="As rules and filters write them: `val/loss`.")]
+    has_more: Annotated[bool, Meta(description="Whether there may be more.")]
+
+
 class DeletedRule(Answer):
     """A rule that is gone."""
 

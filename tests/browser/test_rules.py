@@ -121,6 +121,56 @@ def test_a_rule_is_made_tried_changed_and_deleted(
     assert [each["name"] for each in ask(server, "GET", "rules")["data"]] == ["of nlp"]
 
 
+def test_metrics_of_the_folder_are_offered_by_keys_and_by_the_mouse(
+    server: EmbeddedServer,
+    open_window: Callable[..., Window],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Of two thousand, a few that fit."""
+    monkeypatch.setenv("ML_DASH_CONFIG_DIR", str(tmp_path))
+    monkeypatch.setenv("ML_DASH_TOKEN", TOKEN)
+    with Experiment(
+        "carol/vision/run", dash_url=server.url, dash_root=None, echo=False, capture=False
+    ).run as exp:
+        exp.metrics("val").log(loss=1.0, accuracy=0.5)
+        exp.metrics("grad").log({f"layer{at}": float(at) for at in range(2000)})
+    assert server.store is not None
+    server.store.lists.bring_in(rows=None)
+    page = open_window().page
+    sign_in(page, server.url, "/rules?folder=carol/vision")
+    page.get_by_role("button", name="New rule").click()
+    form = page.get_by_role("dialog", name="New rule")
+    form.get_by_label("When").select_option("above")
+    value = form.get_by_role("combobox", name="Value")
+    options = form.get_by_role("option").filter(has=page.locator("code"))
+    value.click()
+    expect(options).to_have_count(8)
+    expect(form.get_by_text("and more: type a part of the name")).to_be_visible()
+    value.fill("LOSS")
+    expect(options).to_have_text(["val/loss"])
+    expect(form.get_by_role("status")).to_have_text("1 metric: choose by the arrow keys")
+    expect(value).to_have_attribute("aria-expanded", "true")
+    # away with the list, and not with the form
+    value.press("Escape")
+    expect(options).to_have_count(0)
+    expect(form).to_be_visible()
+    value.press("ArrowDown")
+    expect(options).to_have_count(1)
+    value.press("ArrowDown")
+    active = value.get_attribute("aria-activedescendant")
+    assert active
+    expect(form.locator(f"[id='{active}']")).to_have_text("val/loss")
+    expect(form.locator(f"[id='{active}']")).to_have_attribute("aria-selected", "true")
+    value.press("Enter")
+    expect(value).to_have_value("val/loss")
+    expect(value).to_have_attribute("aria-expanded", "false")
+    value.fill("layer1999")
+    options.filter(has_text="grad/layer1999").click()
+    expect(value).to_have_value("grad/layer1999")
+    expect(value).to_be_focused()
+
+
 @pytest.mark.slow
 def test_who_may_only_read_is_shown_none(server: EmbeddedServer, open_window: Callable[..., Window]) -> None:
     ask(server, "POST", "experiments", {"prefix": "alice/vision/run"})

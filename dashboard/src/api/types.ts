@@ -865,6 +865,16 @@ export interface components {
             metadata: unknown;
         };
         /**
+         * MetricNames
+         * @description Metrics by their names.
+         */
+        MetricNames: {
+            /** @description As rules and filters write them: `val/loss`. */
+            data: string[];
+            /** @description Whether there may be more. */
+            hasMore: boolean;
+        };
+        /**
          * Metrics
          * @description A page of metrics, in order of first appearance; ask for more by how many are known.
          */
@@ -1707,6 +1717,7 @@ export type Column = components['schemas']['Column'];
 export type BandRuns = components['schemas']['BandRuns'];
 export type Logs = components['schemas']['Logs'];
 export type LogRow = components['schemas']['LogRow'];
+export type MetricNames = components['schemas']['MetricNames'];
 export type Metrics = components['schemas']['Metrics'];
 export type Metric = components['schemas']['Metric'];
 export type MissingBlobs = components['schemas']['MissingBlobs'];

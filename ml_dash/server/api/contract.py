@@ -931,6 +931,14 @@ class WhichRules(Query):
     ) = None
 
 
+class WhichMetrics(Query):
+    """Which metrics."""
+
+    folder: Annotated[str, _text("An owner, and folders below it.", TEXT_MAX, 1)]
+    search: Annotated[str, _text("A part of the name, in any case.", TEXT_MAX)] = ""
+    limit: Annotated[int, _whole("How many at most.", 100, 1)] = 20
+
+
 _RULES = f"{API}/rules"
 RULES = Route(
     "GET",
@@ -939,6 +947,14 @@ RULES = Route(
     {200: shapes.Rules},
     (403, 404),
     query=WhichRules,
+)
+RULE_METRICS = Route(
+    "GET",
+    f"{_RULES}/metrics",
+    "Find metrics of a folder by a part of their names, those that begin so first.",
+    {200: shapes.MetricNames},
+    (403, 404),
+    query=WhichMetrics,
 )
 CREATE_RULE = Route(
     "POST",

@@ -29,6 +29,7 @@ from ml_dash.server.alerts.rules import (
 )
 from ml_dash.server.alerts.telling import firings_of
 from ml_dash.server.api import contract
+from ml_dash.server.catalogue.names import metrics_in
 from ml_dash.server.catalogue.records import Search
 from ml_dash.server.catalogue.searching import OwnedNames, compiled
 from ml_dash.server.http.access import not_found, principal, require
@@ -65,6 +66,7 @@ def rule_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
     rules = _Rules(store)
     return [
         bind(contract.RULES, rules.list),
+        bind(contract.RULE_METRICS, rules.metrics),
         bind(contract.CREATE_RULE, rules.create, permit=_permit),
         bind(contract.CHANGE_RULE, rules.change, rules.find),
         bind(contract.DELETE_RULE, rules.delete),
@@ -97,6 +99,16 @@ class _Rules:
             return self._told([rule for rule in rules if folder is None or _may_fire_in(folder, rule)])
 
         return answer(request, {"data": await self._store.query(shown)})
+
+    async def metrics(self, request: web.Request, asked: contract.WhichMetrics) -> web.Response:
+        require(request, _owner(asked.folder.partition("/")[0]), Scope.WRITE)
+
+        def found() -> tuple[list[str], bool]:
+            with self._store.database.read() as connection:
+                return metrics_in(connection, asked.folder, asked.search, asked.limit)
+
+        data, has_more = await self._store.query(found)
+        return answer(request, {"data": data, "hasMore": has_more})
 
     async def create(self, request: web.Request, new: shapes.NewRule) -> web.Response:
         condition = _condition(new)

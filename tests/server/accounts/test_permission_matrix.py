@@ -228,6 +228,7 @@ MATRIX: dict[tuple[str, str], Asked] = {
     ("PUT", f"{VIEWS}/{{view}}"): Asked(Rule.write, json=VIEW, headers={"If-Match": "*"}),
     ("DELETE", f"{VIEWS}/{{view}}"): Asked(Rule.write, headers={"If-Match": "*"}),
     ("GET", RULES): Asked(Rule.any_token),
+    ("GET", f"{RULES}/metrics"): Asked(Rule.write, query={"folder": "alice/vision"}),
     ("POST", RULES): Asked(Rule.write, json=NEW_RULE),
     # what it tells stays: else a host would be looked up
     ("PUT", f"{RULES}/{{rule}}"): Asked(Rule.write, json={"name": "x", "when": "failed"}),

@@ -245,3 +245,50 @@ def test_a_filter_that_is_not_understood_any_more_is_told_and_stalls_no_other(
     (got,) = hook.wait_for(1)
     assert got.body["rule"]["id"] == sound["id"]
     until(lambda: "the filter is not understood" in str(place.told(broken)["problem"]), "it is told")
+
+
+def brought_in(place: Place) -> None:
+    """Names come to the lists in the background; not after this."""
+    store = place.server.store
+    assert store is not None
+    assert store.lists.bring_in(rows=None)
+
+
+def names(place: Place, folder: str, search: str = "", **more: Any) -> list[str]:
+    answer = place.client.ask("GET", "/rules/metrics", folder=folder, search=search, **more)
+    assert answer.status == 200, answer
+    return list(answer.body["data"])
+
+
+def test_metrics_of_a_folder_are_found_by_a_part_of_their_names(place: Place) -> None:
+    vision, nlp = place.run("vision/a"), place.run("nlp/b")
+    place.log(vision, "val", loss=1.0, note="text", acc=0.5)
+    place.log(vision, None, loss=1.0)
+    place.log(nlp, "loss_of", **{"Perplexity_100%": 2.0})
+    brought_in(place)
+    here = f"{place.owner}/p/vision"
+    assert names(place, here) == ["loss", "val/acc", "val/loss"], "and no texts"
+    assert names(place, here, "LOSS") == ["loss", "val/loss"]
+    assert names(place, here, "l/lo") == ["val/loss"]
+    assert names(place, f"{place.owner}/p/nlp", "") == ["loss_of/Perplexity_100%"]
+    assert names(place, place.owner, "loss") == ["loss", "loss_of/Perplexity_100%", "val/loss"]
+    assert names(place, f"{place.owner}/", "_100%") == ["loss_of/Perplexity_100%"]
+    assert names(place, place.owner, "0_") == [], "neither % nor _ stands for anything"
+    for folder in ("vis", "none", "vision/a/b", "%"):
+        assert names(place, f"{place.owner}/p/{folder}") == [], folder
+    page = place.client.get("/rules/metrics", folder=place.owner, limit=2)
+    assert page == {"data": ["loss", "loss_of/Perplexity_100%"], "hasMore": True}
+
+
+def test_of_very_many_metrics_those_of_the_folder_are_found(place: Place) -> None:
+    """Also where most that fit are in other folders."""
+    here, there = place.run("here/a"), place.run("there/b")
+    for start in range(0, 900, 300):
+        place.log(there, f"grad{start}", **{f"layer{at:03}": float(at) for at in range(start, start + 300)})
+    place.log(here, "grad999", layer999=1.0)
+    brought_in(place)
+    assert names(place, f"{place.owner}/p/here", "layer") == ["grad999/layer999"]
+    assert names(place, f"{place.owner}/p/there", "899") == ["grad600/layer899"]
+    assert len(names(place, f"{place.owner}/p/there", "", limit=100)) == 100
+    answer = place.client.ask("GET", "/rules/metrics", folder=f"{place.owner}/p", limit=101)
+    assert (answer.status, answer.body["error"]["field"]) == (400, "limit")

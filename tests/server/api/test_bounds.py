@@ -92,6 +92,8 @@ BOUNDED_OTHERWISE = {
     "POST /experiments/series",
     # see `RULES_MAX`
     "GET /rules",
+    # a hundred names at most
+    "GET /rules/metrics",
     # groups are told as far as there is room, and how many there are; views are few, and so is what each holds
     "GET /groups",
     "GET /importance",

@@ -8,12 +8,14 @@ import type { Rule } from "../../api/types";
 import { session } from "../../state/session";
 import { Dialog } from "../../ui/Dialog";
 import { plain } from "../../ui/terminal";
+import { MetricInput } from "./MetricInput";
 import {
   changeRule,
   type Draft,
   draftOf,
   emptyDraft,
   FIELDS,
+  folderOf,
   KINDS,
   loadRules,
   makeRule,
@@ -107,7 +109,7 @@ export function RuleForm({ folder, rule, onDone, onClose }: Props): JSX.Element 
         <div class="rule-row">
           {has("metric") && (
             <Field label={draft.when === "nonfinite" ? "Value (all, if empty)" : "Value"} problem={problems.metric}>
-              {text("metric", { placeholder: "val/loss" })}
+              {(at) => <MetricInput at={at} value={draft.metric} folder={folderOf(draft)} onInput={(metric) => set({ metric })} />}
             </Field>
           )}
           {has("bound") && <Field label={draft.when === "above" ? "Above" : "Below"} problem={problems.bound}>{text("bound", { inputMode: "decimal" })}</Field>}

@@ -2,7 +2,7 @@ import { afterEach, expect, test, vi } from "vitest";
 
 import { ApiError } from "../../api/client";
 import type { Rule } from "../../api/types";
-import { changeRule, draftOf, emptyDraft, howOften, makeRule, problemsOf, problemsOfError, tells, waitsFor } from "./rules";
+import { changeRule, draftOf, emptyDraft, folderOf, howOften, makeRule, problemsOf, problemsOfError, tells, waitsFor } from "./rules";
 
 const RULE: Rule = {
   ...{ id: "rul_1", owner: "alice", name: "val loss", filter: "alice/vision/**", when: "above", metric: "val/loss", bound: 3 },
@@ -31,6 +31,16 @@ test("a rule is told in words", () => {
   expect(waitsFor({ ...RULE, when: "silent", minutes: 1 })).toBe("silent for 1 minute");
   expect(howOften({ ...RULE, rearmMinutes: null })).toBe("once an attempt");
   expect(howOften({ ...RULE, when: "failed" })).toBeNull();
+});
+
+test("metrics are looked for in the folder that a rule is for", () => {
+  const of = (filter: string, owner = "alice"): string => folderOf({ filter, owner });
+  expect(of("alice/vision/**")).toBe("alice/vision");
+  expect(of("tag:sweep alice/vision/resnet-*/** lr<0.1")).toBe("alice/vision");
+  expect(of("alice/vision/run-1")).toBe("alice/vision");
+  expect(of("alice/*")).toBe("alice");
+  expect(["", "tag:alice/x", "bob/vision/**", "**"].map((filter) => of(filter))).toEqual(["alice", "alice", "alice", "alice"]);
+  expect(of("alice/vision/**", " ")).toBe("");
 });
 
 test("what a rule tells is sent only where it is to change, and of its kind only what that has", async () => {

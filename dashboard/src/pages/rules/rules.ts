@@ -79,6 +79,15 @@ function quoted(folder: string): string {
   return folder.replace(/[*?[\s"'()<>=!:,&|]/g, "?");
 }
 
+/** The folder that a rule is for, as far as its filter tells: that of its first pattern, else its owner. */
+export function folderOf({ filter, owner }: Pick<Draft, "filter" | "owner">): string {
+  const own = owner.trim();
+  const pattern = filter.split(/\s+/).find((part) => own && part.startsWith(`${own}/`) && !/[<>=!:,"'()]/.test(part));
+  const names = pattern?.split("/") ?? [];
+  const end = names.findIndex((name) => /[*?[]/.test(name));
+  return names.slice(0, end < 0 ? -1 : end).join("/") || own;
+}
+
 export function draftOf(rule: Rule): Draft {
   const text = (value: number | null): string => (value === null ? "" : String(value));
   return {
