@@ -5,7 +5,10 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { PRINTED_MAX, printing } from "../state/printing";
 
+/** Rows beside those in sight, at the least. */
 const MARGIN = 12;
+/** Rows come and go so many at once: in between a scrolled list is drawn by nobody but the browser. */
+const AT_ONCE = 8;
 /** Browsers give an element no more height than this (Firefox 17.8 million pixels, Chromium 33.5 million). */
 const HEIGHT_MAX = 16_000_000;
 const LINE = 40;
@@ -67,16 +70,26 @@ export function VirtualList(props: VirtualListProps): JSX.Element {
     const element = box.current;
     if (active === undefined || !element) return;
     const top = active * rowHeight;
-    if (top < view.top) moveTo(top);
-    else if (top + rowHeight > view.top + element.clientHeight - rowHeight) moveTo(top + 2 * rowHeight - element.clientHeight);
+    if (top < moved.current.top) moveTo(top);
+    else if (top + rowHeight > moved.current.top + element.clientHeight - rowHeight) moveTo(top + 2 * rowHeight - element.clientHeight);
   }, [active]);
+
+  /** Return which rows are in the page. */
+  function rowsOf({ top, height }: { top: number; height: number }): [first: number, last: number] {
+    const from = Math.floor(top / rowHeight / AT_ONCE) * AT_ONCE;
+    // both ends move together
+    const to = from + AT_ONCE + Math.ceil(height / rowHeight);
+    return [Math.max(0, from - MARGIN), Math.min(count, to + MARGIN)];
+  }
 
   function onScroll(event: JSX.TargetedEvent<HTMLDivElement>): void {
     const { scrollTop, clientHeight } = event.currentTarget;
     const top = Math.abs(scrollTop - moved.current.scrollTop) < 1 ? moved.current.top : scrollTop * scale;
     moved.current = { scrollTop, top };
     atEnd.current = length - top - clientHeight < rowHeight * 2;
-    setView({ top, height: clientHeight });
+    const next = { top, height: clientHeight };
+    // where a pixel of the list is one of the scroll bar, rows stay where they are
+    setView((before) => (scale === 1 && String(rowsOf(before)) === String(rowsOf(next)) ? before : next));
   }
 
   /** A step of the wheel or of a key is as long as in any other list, however long this one is. */
@@ -87,8 +100,7 @@ export function VirtualList(props: VirtualListProps): JSX.Element {
   }
 
   const isWhole = printing.value;
-  const first = isWhole ? 0 : Math.max(0, Math.floor(view.top / rowHeight) - MARGIN);
-  const last = isWhole ? Math.min(count, PRINTED_MAX) : Math.min(count, Math.ceil((view.top + view.height) / rowHeight) + MARGIN);
+  const [first, last] = isWhole ? [0, Math.min(count, PRINTED_MAX)] : rowsOf(view);
   useEffect(() => {
     // paper does not wait for what is not there yet
     if (!isWhole) props.onRange?.(first, last);
