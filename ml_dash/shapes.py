@@ -323,6 +323,13 @@ class ListedExperiment(Answer):
         | UnsetType
         | None
     ) = UNSET
+    missing: (
+        Annotated[
+            list[str],
+            Meta(description="Why rows are missing that a dead process has logged; only from a local root."),
+        ]
+        | UnsetType
+    ) = UNSET
     params: (
         Annotated[dict[str, Anything], Meta(description="Those that were asked for as columns.")] | UnsetType
     ) = UNSET

@@ -69,6 +69,8 @@ def overview_of(record: Record) -> Overview:
         queue=record.queue,
         recovered=record.recovered,
         attempts=record.attempts,
+        unended=tuple(record.unended),
+        damaged=record.damaged,
     )
     return Overview(located, run, record.rows, record.metrics, record.size, record.damage)
 

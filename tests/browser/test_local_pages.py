@@ -18,9 +18,11 @@ import ml_dash
 from docs.examples.digits_network import Config
 from ml_dash import Experiment
 from ml_dash.series import Kind
+from ml_dash.slabs.place import QUEUE_DIR
 from tests.browser.training import SCRIPT, train
 from tests.browser.ui import Ui
 from tests.browser.window import Window
+from tests.support.processes import Scripts
 
 MESSAGES = 1_400_000
 """More than fit into the height that a browser gives any element."""
@@ -405,5 +407,38 @@ def test_media_of_all_kinds_follow_one_slider(open_window: Callable[..., Window]
         page.get_by_label("Find media").fill("late")
         expect(page.get_by_role("status")).to_have_text("1 of 6")
         assert page.evaluate("window.hacked") is None
+    finally:
+        assert ui.stop() == 0
+
+
+@pytest.mark.slow
+def test_that_rows_are_missing_for_ever_is_said_in_the_list_and_on_the_page(
+    open_window: Callable[..., Window], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a process that was killed, and whose shared memory was removed."""
+    queues = tmp_path / "queues"
+    queues.mkdir()
+    monkeypatch.setenv(QUEUE_DIR, str(queues))
+    text = """
+        import os, signal
+        from ml_dash import Experiment
+        exp = Experiment("alice/p/killed", dash_root=".dash", echo=False, capture=False).run.start()
+        exp.flush()
+        exp.metrics("train").log(step=1)
+        os.kill(os.getpid(), signal.SIGKILL)
+        """
+    Scripts(tmp_path).run(text, env={QUEUE_DIR: str(queues), "ML_DASH_LINGER": "3600"})
+    (slab,) = queues.glob("*/*.slab")
+    slab.unlink()
+    ui = Ui(str(tmp_path / ".dash"))
+    try:
+        window = open_window()
+        window.expected = ["ERR_CONNECTION_REFUSED"]
+        page = window.page
+        page.goto(ui.address())
+        row = page.get_by_role("row").filter(has=page.get_by_role("link", name="killed"))
+        expect(row.get_by_role("img", name="rows of its last second may be missing")).to_have_text("!")
+        row.get_by_role("link", name="killed").click()
+        expect(page.get_by_text("rows of its last second may be missing")).to_contain_text("is not here")
     finally:
         assert ui.stop() == 0

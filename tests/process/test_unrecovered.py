@@ -8,12 +8,16 @@ import resource
 import shutil
 import signal
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ml_dash import Experiment, JournalDamageWarning
+from ml_dash.server.catalogue.records import ExperimentFilter
+from ml_dash.server.local.library import LocalLibrary
 from ml_dash.slabs.place import QUEUE_DIR
 from tests.support.processes import Scripts
 from tests.support.shell import invoke
@@ -36,6 +40,8 @@ class Left:
     def __init__(self, root: Path, queues: Path) -> None:
         self.root = root
         self.queues = queues
+        self.listed: list[str] = []
+        """What lists have told last."""
 
     @property
     def slab(self) -> Path:
@@ -47,6 +53,7 @@ class Left:
         shown = json.loads(invoke("show", "resnet", "--root", self.root, "--json").out)
         text = " ".join(invoke("show", "resnet", "--root", self.root).out.split())
         assert bool(shown["missing"]) == (" missing " in text)
+        self.check_lists(shown["missing"])
         checked = invoke("verify", "--root", self.root)
         exp = Experiment("alice/vision/resnet", dash_root=str(self.root), echo=False)
         with warnings.catch_warnings(record=True) as caught:
@@ -56,8 +63,36 @@ class Left:
         warned = [str(each.message) for each in caught if each.category is JournalDamageWarning]
         return " ".join(shown["missing"]), checked.code, " ".join(checked.out.split()), warned
 
+    def check_lists(self, missing: list[str]) -> None:
+        """Lists and pages tell the same, but of a process that may live."""
+        done = invoke("ls", self.root, "--json")
+        (listed,) = json.loads(done.out)
+        assert (done.code, set(listed["missing"]) <= set(missing)) == (0, True)
+        assert (" !" in invoke("ls", self.root).out) == bool(listed["missing"])
+        assert all(text in done.err for text in listed["missing"])
+        library = LocalLibrary(str(self.root), 90.0)
+        try:
+            (id_,) = (row["id"] for row in self.pages(library))
+            (row,) = self.pages(library)
+            assert row["missing"] == library.record(id_)["missing"] == listed["missing"]
+        finally:
+            library.close()
+        self.listed = listed["missing"]
+
+    def pages(self, library: LocalLibrary) -> list[dict[str, Any]]:
+        """What the list of the pages has."""
+        found: list[dict[str, Any]] = []
+
+        def take(row: dict[str, Any]) -> bool:
+            found.append(row)
+            return True
+
+        library.listing(take, ExperimentFilter(), 10, None)
+        return found
+
     def expect_told(self, words: str) -> None:
         missing, code, checked, warned = self.told()
+        assert words in " ".join(self.listed)
         assert words in missing
         assert (code, "incomplete" in checked, words in checked) == (1, True, True)
         assert [words in each for each in warned] == [True]
@@ -205,3 +240,53 @@ def test_of_a_process_that_lives_nothing_is_told(
     finally:
         process.send_signal(signal.SIGKILL)
         process.communicate()
+
+
+_MANY = """
+    import os, signal
+    from ml_dash import Experiment
+
+    for at in range({count}):
+        exp = Experiment(f"alice/many/{{at}}", dash_root="{root}", echo=False, capture=False).run.start()
+        exp.flush()
+        exp.metrics("train").log(step=1)
+    os.kill(os.getpid(), signal.SIGKILL)
+    """
+
+
+def test_a_list_looks_once_at_what_lies_in_shared_memory_however_many_miss_rows(
+    scripts: Scripts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And opens nothing there for those of whom nothing is there."""
+    queues = tmp_path / "queues"
+    queues.mkdir()
+    monkeypatch.setenv(QUEUE_DIR, str(queues))
+    counts = []
+    for count in (2, 7):
+        root = f"dash-{count}"
+        env = {QUEUE_DIR: str(queues), "ML_DASH_LINGER": "3600"}
+        scripts.run(_MANY.format(count=count, root=root), env=env)
+        for slab in queues.glob("*/*.slab"):
+            slab.unlink()
+        invoke("ls", scripts.home / root)  # reads the journals
+        looked: Counter[str] = Counter()
+        real = {name: getattr(os, name) for name in ("open", "lstat", "listdir")}
+
+        def counting(name: str, real: Callable[..., Any], looked: Counter[str]) -> Callable[..., Any]:
+            def call(path: Any, *more: Any, **named: Any) -> Any:
+                looked[name] += str(path).startswith(str(queues))
+                return real(path, *more, **named)
+
+            return call
+
+        with monkeypatch.context() as patch:
+            for name, function in real.items():
+                patch.setattr(os, name, counting(name, function, looked))
+            done = invoke("ls", scripts.home / root, "--json")
+        listed = json.loads(done.out)
+        assert [len(each["missing"]) for each in listed] == [1] * count
+        assert done.err.count("is not here") == min(count, 5)
+        counts.append(looked)
+    few, many = counts
+    assert (few["open"], few["lstat"]) == (many["open"], many["lstat"]) == (0, few["lstat"])
+    assert max(few["listdir"], many["listdir"]) <= few["lstat"], "and none where it is known what lies there"

@@ -309,6 +309,8 @@ export interface components {
             /** @description Who has asked its newest attempt to stop; null where nobody has; older servers lack it. */
             stop?: components["schemas"]["Stop"] | null;
             problem?: string | null;
+            /** @description Why rows are missing that a dead process has logged; only from a local root. */
+            missing?: string[];
             /** @description Those that were asked for as columns. */
             params?: {
                 [key: string]: unknown;
@@ -518,6 +520,8 @@ export interface components {
             /** @description Who has asked its newest attempt to stop; null where nobody has; older servers lack it. */
             stop?: components["schemas"]["Stop"] | null;
             problem?: string | null;
+            /** @description Why rows are missing that a dead process has logged; only from a local root. */
+            missing?: string[];
             /** @description Those that were asked for as columns. */
             params?: {
                 [key: string]: unknown;
@@ -587,6 +591,8 @@ export interface components {
             /** @description Who has asked its newest attempt to stop; null where nobody has; older servers lack it. */
             stop?: components["schemas"]["Stop"] | null;
             problem?: string | null;
+            /** @description Why rows are missing that a dead process has logged; only from a local root. */
+            missing?: string[];
             /** @description Those that were asked for as columns. */
             params?: {
                 [key: string]: unknown;
@@ -1495,6 +1501,8 @@ export interface components {
             /** @description How many its script has logged; older servers lack it. */
             alerts?: number;
             problem?: string | null;
+            /** @description Why rows are missing that a dead process has logged; only from a local root. */
+            missing?: string[];
             /** @description Those that were asked for as columns. */
             params?: {
                 [key: string]: unknown;

@@ -19,6 +19,7 @@ from ml_dash.cli.select import AsJson, strange_hint
 from ml_dash.cli.text import age_text, complain, count_text, print_json, size_text
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.query.times import iso_time
+from ml_dash.storage.unrecovered import Slabs
 from ml_dash.visible import visible
 
 
@@ -35,6 +36,8 @@ class Status(str, Enum):
     unreadable = "unreadable"
 
 
+_SHOWN = 5
+"""Of how many experiments it is told in full that rows are missing."""
 _STATUSES = ", ".join(each.value for each in Status)
 _KEYS: dict[str, Callable[[Line], Any]] = {
     "prefix": lambda each: each.prefix,
@@ -95,7 +98,7 @@ def ls(
     """List the experiments under a directory.
 
     Rows are those of metrics; the size is that of the journal. STALE is a run that is marked as running, but whose
-    process is dead or silent. A ! marks damage. With --url, those of a server.
+    process is dead or silent. A ! marks damage, and rows that are missing. With --url, those of a server.
     """
     listing = _found(root, url, filter or "", sort, reverse=reverse, needs_all=bool(columns or as_json))
     lines = listing.lines
@@ -105,14 +108,18 @@ def ls(
         wanted = {each.value for each in status}
         lines = [each for each in lines if each.label.lower().replace(" ", "-") in wanted]
     lines = lines[:limit]
+    slabs = Slabs()
+    missing = [_missing(each, slabs) for each in lines]
     if as_json:
-        print_json([_record(each) for each in lines])
+        print_json([_record(each, texts) for each, texts in zip(lines, missing, strict=True)])
     elif lines:
-        _show(Screen(), lines, Columns(columns, lines) if columns else None)
+        marked = [_is_damaged(each) or bool(texts) for each, texts in zip(lines, missing, strict=True)]
+        _show(Screen(), lines, marked, Columns(columns, lines) if columns else None)
     else:
         where = url or ", ".join(map(repr, all_of(root)))
         asked = " with that status" if status else " that the filter asks for" if filter else ""
         complain(f"no experiments under {where}{asked}")
+    _report_missing(lines, missing)
     if _report(listing, lines):
         # Told at the end and by the exit code: what can be read is listed all the same.
         raise typer.Exit(1)
@@ -148,7 +155,26 @@ def _report(listing: Listing, lines: Sequence[Line]) -> bool:
     )
 
 
-def _record(each: Line) -> dict[str, Any]:
+def _missing(each: Line, slabs: Slabs) -> list[str]:
+    """Return why rows are missing that a dead process has logged."""
+    run = None if each.overview is None else each.overview.run
+    return [] if run is None else slabs.missing_of(run, dead_only=True)
+
+
+def _report_missing(lines: Sequence[Line], missing: Sequence[Sequence[str]]) -> None:
+    """Say of which experiments rows are missing; all that is listed is right, so the exit code stays."""
+    found = [(each.prefix, texts) for each, texts in zip(lines, missing, strict=True) if texts]
+    for prefix, texts in found[:_SHOWN]:
+        complain(f"Warning: {prefix}: {'; '.join(texts)}")
+    if len(found) > _SHOWN:
+        complain(f"Warning: and {len(found) - _SHOWN:,} more like these; `ml-dash verify` lists them")
+
+
+def _is_damaged(each: Line) -> bool:
+    return each.overview is not None and bool(each.overview.damage)
+
+
+def _record(each: Line, missing: Sequence[str]) -> dict[str, Any]:
     known = {} if each.listed is None else known_record(each.listed)
     if each.overview is None:
         listed = each.listed
@@ -178,12 +204,13 @@ def _record(each: Line) -> dict[str, Any]:
         "metrics": each.metrics,
         "bytes": each.bytes,
         "damaged": not all(damage.unread for damage in each.overview.damage),
+        "missing": list(missing),
         "problem": each.problem,
         **known,
     }
 
 
-def _show(screen: Screen, lines: Sequence[Line], columns: Columns | None) -> None:
+def _show(screen: Screen, lines: Sequence[Line], marked: Sequence[bool], columns: Columns | None) -> None:
     now = time.time_ns()
     places = {each.place for each in lines}
     where = [] if len(places) == 1 else ["root"]
@@ -194,13 +221,17 @@ def _show(screen: Screen, lines: Sequence[Line], columns: Columns | None) -> Non
             [
                 *([each.place] if where else []),
                 each.prefix,
-                _status(each),
+                _status(each, is_marked=is_marked),
                 *_numbers(each, now, None if columns is None else columns.cells(each)),
             ]
-            for each in lines
+            for each, is_marked in zip(lines, marked, strict=True)
         ],
     )
-    screen.show_either(drawn, (_lines(each, now, screen.width, columns) for each in lines))
+    narrow = (
+        _lines(each, now, screen.width, columns, is_marked=is_marked)
+        for each, is_marked in zip(lines, marked, strict=True)
+    )
+    screen.show_either(drawn, narrow)
 
 
 def _numbers(each: Line, now: int, cells: list[str] | None = None) -> list[str]:
@@ -211,12 +242,12 @@ def _numbers(each: Line, now: int, cells: list[str] | None = None) -> list[str]:
     return [f"{each.rows:,}", *(cells if cells is not None else [f"{each.metrics:,}", size]), age]
 
 
-def _status(each: Line) -> Text:
-    mark = " !" if each.overview is not None and each.overview.damage else ""
+def _status(each: Line, *, is_marked: bool) -> Text:
+    mark = " !" if is_marked else ""
     return Text(visible(each.label) + mark, style=status_style(each.label))
 
 
-def _lines(each: Line, now: int, width: int, columns: Columns | None) -> Text:
+def _lines(each: Line, now: int, width: int, columns: Columns | None, *, is_marked: bool) -> Text:
     """Return an experiment on two lines, or more, for a screen that is too narrow for the table."""
     parts = [_numbers(each, now)[-1]]
     if not each.problem:
@@ -225,7 +256,7 @@ def _lines(each: Line, now: int, width: int, columns: Columns | None) -> Text:
     if columns is not None:
         titles = (title.removeprefix(">") for title in columns.titles)
         parts += [visible(f"{title}={cell}") for title, cell in zip(titles, columns.cells(each), strict=True)]
-    drawn = Text.assemble(visible(each.prefix), "\n  ", _status(each), overflow="fold")
+    drawn = Text.assemble(visible(each.prefix), "\n  ", _status(each, is_marked=is_marked), overflow="fold")
     column = 2 + len(drawn.plain.rpartition("\n  ")[2])
     for part in parts:
         fits = column + 2 + len(part) <= width

@@ -41,6 +41,7 @@ from ml_dash.storage.summaries.asking import within
 from ml_dash.storage.summaries.records import Record, experiment_id as id_of, time_ns
 from ml_dash.storage.summaries.root import RootIndex
 from ml_dash.storage.trash import Trash
+from ml_dash.storage.unrecovered import Slabs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -268,11 +269,12 @@ class LocalLibrary:
             question = Question(store, asked, self._matching(where, None), cursor, time.time_ns())
             found = question.page(limit + 1)
             taken = 0
+            slabs = Slabs()
             for id_, *_ in found[:limit]:
                 record = store.record(id_, "")
                 if record is None:
                     continue
-                if not take({**_brief(self._shown(store, id_, record)), **question.shown(id_)}):
+                if not take({**_brief(self._shown(store, id_, record, slabs)), **question.shown(id_)}):
                     break
                 taken += 1
             has_more = len(found) > taken
@@ -286,9 +288,9 @@ class LocalLibrary:
 
         return self._index.ask(ask, seconds=_ONE_SECONDS)
 
-    def _shown(self, store: Store, id_: int, record: Record) -> dict[str, Any]:
+    def _shown(self, store: Store, id_: int, record: Record, slabs: Slabs) -> dict[str, Any]:
         (path,) = store.connection.execute("SELECT path FROM experiments WHERE id = ?", (id_,)).fetchone()
-        return shown(record, self._index.directory_of(os.fsdecode(path)))
+        return shown(record, self._index.directory_of(os.fsdecode(path)), slabs)
 
     def _rows(self, store: Store, found: Conditions, limit: int) -> Iterator[_Listed]:
         rows = store.connection.execute(
@@ -296,8 +298,9 @@ class LocalLibrary:
             f" WHERE {found.where} ORDER BY e.created_ns DESC, e.uid DESC LIMIT {limit}",
             found.values,
         )
+        slabs = Slabs()
         return (
-            _Listed(created_ns, uid, self._shown(store, id_, Record.from_bytes(record, "")))
+            _Listed(created_ns, uid, self._shown(store, id_, Record.from_bytes(record, ""), slabs))
             for created_ns, uid, record, id_ in rows
         )
 

@@ -15,6 +15,7 @@ from ml_dash.status import RunStatus
 from ml_dash.storage.side_file import NOTE, is_sound
 from ml_dash.storage.stopping import read_stop
 from ml_dash.storage.summaries.records import described
+from ml_dash.storage.unrecovered import Slabs
 
 if TYPE_CHECKING:
     from ml_dash.server.local.view import LocalView
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
 _STOPPABLE = frozenset({RunStatus.RUNNING, RunStatus.CANCELLED})
 
 
-def shown(record: Record, directory: str | None = None) -> dict[str, Any]:
+def shown(record: Record, directory: str | None = None, slabs: Slabs | None = None) -> dict[str, Any]:
     """Return what is kept of an experiment as answers have it, with what is in its directory now.
 
-    What is wrong with its journal is told as the ``problem``.
+    What is wrong with its journal is told as the ``problem``, and why rows are ``missing`` that a dead process has
+    logged, by what lies in shared memory: `slabs` for a whole list, else as it is now.
     """
     stop = None if directory is None else _stop_in(directory, record)
     created = iso_time(record.created_ns)
@@ -61,6 +63,7 @@ def shown(record: Record, directory: str | None = None) -> dict[str, Any]:
         "stop": None if stop is None else stop.shown(),
         "deletedAt": None,
         "problem": record.problem,
+        "missing": (slabs or Slabs()).missing_of(record, dead_only=True),
     }
 
 

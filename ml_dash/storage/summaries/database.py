@@ -31,7 +31,7 @@ from ml_dash.storage.marks import SUMMARIES, prepare
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-VERSION = 4
+VERSION = 5
 """Of the tables, and of what is in them."""
 _APPLICATION = 0x4D4C4453  # MLDS
 _BUSY_SECONDS = 10.0

@@ -281,7 +281,7 @@ def _by_index(journal: str, disk: Disk) -> Digest:
     came = {writer.id: (writer.last_ns, index.modified_ns(writer.id)) for writer in index.writers}
     return Digest(
         {
-            writer: WriterRuns(runs.rows, *came.get(writer, (None, None)))
+            writer: WriterRuns(runs.rows, *came.get(writer, (None, None)), writer)
             for writer, runs in fold.runs({}).items()
         },
         read_params(index),

@@ -231,7 +231,7 @@ class Fold:
         """Return the RUN rows that count, by writer; `came` says when something came last of each."""
         return {
             name: WriterRuns(
-                [(time_ns, row) for _, time_ns, row in writer.runs], writer.last_ns, came.get(name)
+                [(time_ns, row) for _, time_ns, row in writer.runs], writer.last_ns, came.get(name), name
             )
             for name, writer in sorted(self.writers.items())
         }

@@ -245,9 +245,9 @@ class Looking:
             ]
         others = []
         for row, record, runs in going:
-            before = record.status, record.stale
+            before = record.status, record.stale, record.unended
             record.stand(judged(self._place, unpack_runs(runs)))
-            if (record.status, record.stale) != before:
+            if (record.status, record.stale, record.unended) != before:
                 others.append((row, record))
         if others:
             with self._place.lock, self._store.writing():

@@ -16,7 +16,7 @@ from ml_dash.protocol import DESCRIBED
 from ml_dash.query.listing.comparing import folded
 from ml_dash.query.listing.listed import STALE, UNKNOWN, ListedExperiment
 from ml_dash.query.listing.summary import FieldSummary
-from ml_dash.query.runs import RunInfo, WriterRuns
+from ml_dash.query.runs import RunInfo, Unended, WriterRuns
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.status import RunStatus
 from ml_dash.storage.side_file import NOTE, is_sound, read_side_file
@@ -44,6 +44,7 @@ class Record:
         is_read: Whether its journal was read, and all else is known; before, its side file has said what there is.
         size: Bytes of its journal.
         names: What start rows call its newest attempt.
+        unended: See `RunInfo`; and so is `damaged`, of what waited in shared memory.
         metrics: How many there are.
         entries: Rows of all kinds.
         alerts: Rows that are alerts.
@@ -77,6 +78,8 @@ class Record:
     recovered: int = 0
     attempts: int = 0
     names: list[str] = field(default_factory=list)
+    unended: list[Unended] = field(default_factory=list)
+    damaged: int = 0
     rows: int = 0
     entries: int = 0
     alerts: int = 0
@@ -130,6 +133,7 @@ class Record:
         self.host, self.pid, self.error = run.host, run.pid, run.error
         self.queue, self.recovered, self.attempts = run.queue, run.recovered, run.attempts
         self.names = list(run.names)
+        self.unended, self.damaged = list(run.unended), run.damaged
 
     def take(self, found: Digest, run: RunInfo, odd: list[Damage]) -> None:
         """Take over what its journal says."""
@@ -162,6 +166,7 @@ class Record:
         try:
             found = cls(**from_msgpack(data), directory=directory)
             found.damage = [Damage(*each) for each in found.damage]
+            found.unended = [Unended(*each) for each in found.unended]
         except TypeError as error:
             raise ValueError(f"what was kept is damaged: {error}") from error
         return found

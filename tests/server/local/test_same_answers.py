@@ -163,12 +163,12 @@ async def test_the_records_are_the_same_but_for_what_only_one_knows(
 ) -> None:
     here = await ui.get(f"experiments/{local_id}")
     there = remote[0].get(f"/experiments/{remote[1]}")
-    own = {"id", "createdAt", "updatedAt", "problem"}
+    own = {"id", "createdAt", "updatedAt", "problem", "missing"}
     assert {name: value for name, value in here.items() if name not in own} == {
         name: value for name, value in there.items() if name not in own
     }
     assert here["rows"] > ROWS
-    assert here["problem"] is None
+    assert (here["problem"], here["missing"]) == (None, [])
     assert local_id.startswith("exp_")
     assert len(local_id) == len(remote[1])
 

@@ -63,6 +63,11 @@ export function Head(props: { record: Experiment; onChange: (record: Experiment)
         </pre>
       )}
       {record.problem && <p class="problem">{record.problem}</p>}
+      {record.missing?.map((text) => (
+        <p key={text} class="problem">
+          {plain(text)}
+        </p>
+      ))}
     </header>
   );
 }

@@ -245,11 +245,7 @@ function Row(props: RowProps): JSX.Element {
         {slash > 0 && <span class="run-folder muted">{plain(name.slice(0, slash + 1))}</span>}
         <Link href={experimentPath(run.prefix)}>{plain(name.slice(slash + 1))}</Link>
         {kind !== "completed" && <span class={`run-standing status-${kind}`}>{kind === "unknown" ? "" : kind}</span>}
-        {run.problem && (
-          <span class="warn" title={run.problem}>
-            !
-          </span>
-        )}
+        <Warning texts={[...(run.problem ? [run.problem] : []), ...(run.missing ?? [])]} />
       </span>
       {props.columns.map((column, at) => (
         <span key={column.key} role="cell" class={classOf(column, props.stays[at])} style={props.stays[at]?.style}>
@@ -342,6 +338,17 @@ function placeOf(id: string): number {
     if ((entry?.group ? groupId(entry.group.key) : entry?.run.id) === id) return at;
   }
   return -1;
+}
+
+/** A mark where something is wrong with what is on the disk, which says what. */
+function Warning({ texts }: { texts: readonly string[] }): JSX.Element | null {
+  if (!texts.length) return null;
+  const told = texts.map(plain).join("\n");
+  return (
+    <span class="warn" role="img" aria-label={told} title={told}>
+      !
+    </span>
+  );
 }
 
 function Cell({ column, run }: { column: Column; run: ListedExperiment }): JSX.Element {
