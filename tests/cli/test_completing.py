@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import pty
 import shlex
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,15 @@ def words(line: str, *more: str) -> list[str]:
         ("ls --status r", ["running"]),
         ("ls -c params.lr,params.model", ["params.lr,params.model.layers"]),
         ("ls --sort=-val/", ["-val/acc"]),
+        ("ls --sort 'max(val/", ["max(val/acc)"]),
+        ("ls --sort=-max(t", ["-max(test/loss)", "-max(train/loss)"]),
+        ("ls --sort mi", ["min(test/loss)", "min(train/loss)", "min(val/acc)"]),
+        ("ls --sort last", ["last(test/loss)", "last(train/loss)", "last(val/acc)"]),
+        ("ls --sort most(v", []),
+        ("ls --sort si", ["size"]),
+        ("ls -c params.lr,best(v", ["params.lr,best(val/acc)"]),
+        ("ls -c par", ["params", "params.lr", "params.model.layers"]),
+        ("ls --filter 'tag:x min(val/", ["tag:x min(val/acc)"]),
         ("ls --filter 'tag:x params.l", ["tag:x params.lr"]),
         ("tag lr-1 --add k", ["kept"]),
         ("show lr-1 --root .d", [".dash/"]),
@@ -72,6 +83,22 @@ def words(line: str, *more: str) -> list[str]:
 @pytest.mark.usefixtures("work")
 def test_what_may_follow(line: str, found: list[str]) -> None:
     assert words(line + "'" * (line.count("'") % 2)) == found
+
+
+@pytest.mark.usefixtures("work")
+@pytest.mark.parametrize("typed", ["'max(val/", '"max(val/', "max\\(val/", "max(val/"])
+def test_quotes_are_those_of_the_shell(typed: str) -> None:
+    """It gives words as they were typed, with a quote that is open."""
+    assert [each.word for each in candidates(3, ["ml-dash", "ls", "--sort", typed])] == ["max(val/acc)"]
+
+
+def test_of_very_many_metrics_functions_alone_are_offered(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Experiment("alice/sweep/wide", echo=False, capture=False).run as exp:
+        exp.metrics("wide").log(**{f"f{at}": float(at) for at in range(300)})
+    assert words("ls --sort ma") == ["max("]
+    assert words("ls --sort max(wide/f29") == [f"max(wide/f29{end})" for end in ("", *map(str, range(10)))]
 
 
 @pytest.mark.usefixtures("work")
@@ -143,3 +170,54 @@ def test_bash_completes_by_it(work: Path) -> None:
         ["alice/sweep/lr-1", "alice/sweep/lr-2"],
         "",
     )
+
+
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ("ls --sort 'max(val/", "ls --sort 'max(val/acc)' "),
+        pytest.param('ls --sort "-max(val/', 'ls --sort "-max(val/acc)" ', marks=pytest.mark.slow),
+        pytest.param("ls --sort max\\(val/", "ls --sort max\\(val/acc\\) ", marks=pytest.mark.slow),
+        pytest.param("ls --filter 'tag:x params.l", "ls --filter 'tag:x params.lr' ", marks=pytest.mark.slow),
+        pytest.param("show alice/sweep/lr-2", "show alice/sweep/lr-2 ", marks=pytest.mark.slow),
+    ],
+)
+def test_a_person_who_presses_tab_has_a_line_that_bash_reads(work: Path, typed: str, line: str) -> None:
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("this needs bash")
+    done = work / "completed"
+    rc = work / "rc"
+    rc.write_text(
+        f"""
+        ml-dash() {{ {shlex.quote(sys.executable)} -m ml_dash.cli "$@"; }}
+        eval "$(ml-dash completion bash)"
+        kept() {{ printf '%s' "$READLINE_LINE" >{shlex.quote(str(done))}; exit; }}
+        bind 'set enable-bracketed-paste off'
+        bind -x '"\\C-g": kept'
+        printf ready
+        """
+    )
+    env = environment(ML_DASH_CONFIG_DIR=os.environ["ML_DASH_CONFIG_DIR"], PS1="")
+    terminal, end = pty.openpty()
+    shell = subprocess.Popen(
+        [bash, "--noprofile", "--rcfile", str(rc), "-i"],
+        stdin=end,
+        stdout=end,
+        stderr=end,
+        env=env,
+        start_new_session=True,
+    )
+    os.close(end)
+    seen = b""
+    try:
+        while b"ready" not in seen:
+            seen += os.read(terminal, 4096)
+        os.write(terminal, f"ml-dash {typed}\t\a".encode())
+        with suppress(OSError):  # the terminal is gone with the shell
+            while os.read(terminal, 4096):
+                pass
+    finally:
+        os.close(terminal)
+        shell.wait()
+    assert done.read_text() == f"ml-dash {line}"

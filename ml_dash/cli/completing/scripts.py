@@ -7,9 +7,17 @@ ASK = "__complete"
 
 BASH = f"""\
 _ml_dash() {{
-    local IFS=$'\\n'
+    local IFS=$'\\n' word at
     COMPREPLY=($(ml-dash {ASK} "$COMP_CWORD" "${{COMP_WORDS[@]}}" 2>/dev/null | cut -f1))
-    [[ ${{COMPREPLY[0]}} == */ ]] && compopt -o nospace
+    [[ ${{COMPREPLY[0]}} == *[/\\(] ]] && compopt -o nospace
+    # what has a meaning for the shell, as parentheses have, is escaped where no quote is open
+    if [[ ${{COMP_WORDS[COMP_CWORD]}} != [\\'\\"]* ]]; then
+        for at in "${{!COMPREPLY[@]}}"; do
+            printf -v word %q "${{COMPREPLY[at]}}"
+            word="${{word//\\\\,/,}}"
+            COMPREPLY[at]="${{word/#\\\\\\~/\\~}}"
+        done
+    fi
     return 0
 }}
 complete -F _ml_dash ml-dash
@@ -22,7 +30,7 @@ _ml_dash() {{
     for line in "${{(@f)$(ml-dash {ASK} $((CURRENT - 1)) "${{words[@]}}" 2>/dev/null)}}"; do
         word="${{line%%$'\\t'*}}"
         [[ -n $word ]] || continue
-        if [[ $word == */ ]]; then plain+=("$word"); else spaced+=("$word"); fi
+        if [[ $word == */ || $word == *\\( ]]; then plain+=("$word"); else spaced+=("$word"); fi
     done
     compadd -S '' -- "${{plain[@]}}"
     compadd -- "${{spaced[@]}}"

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import inspect
 import os
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from enum import Enum
 from itertools import starmap
 from typing import Any, NamedTuple, get_args, get_type_hints
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 from ml_dash.cli.roots import all_of, default_roots
 from ml_dash.paths import local_path
 from ml_dash.query.listing.listed import ListedExperiment
-from ml_dash.query.listing.naming import COLUMNS, KnownNames, title_of
+from ml_dash.query.listing.naming import COLUMNS, FUNCTIONS, KnownNames, title_of
 from ml_dash.settings import Settings
 
 _FEW = 200
@@ -52,7 +53,7 @@ def candidates(index: int, words: Sequence[str]) -> list[Candidate]:
         index: The number of the word at the cursor; that of the program's name is 0.
         words: All words, that one as far as it was typed.
     """
-    words = _joined(words[: index + 1] if index < len(words) else [*words, ""])
+    words = _joined(list(map(_plain, words[: index + 1] if index < len(words) else [*words, ""])))
     *before, typed = words[1:] or [""]
     from ml_dash.cli.app import commands, load
 
@@ -68,6 +69,15 @@ def candidates(index: int, words: Sequence[str]) -> list[Candidate]:
         Candidate(name, each.help or "") for name, each in (getattr(command, "commands", None) or {}).items()
     ]
     return _fitting(found, typed) + _of_command(command, rest, typed)
+
+
+def _plain(word: str) -> str:
+    """Return a word without its quotes and backslashes; shells give it as it was typed, with a quote that is open."""
+    for end in ("", "'", '"'):
+        with suppress(ValueError):
+            parts = shlex.split(word + end)
+            return parts[0] if len(parts) == 1 else word
+    return word
 
 
 def _joined(words: Sequence[str]) -> list[str]:
@@ -186,15 +196,35 @@ def _titles(line: _Line, _typed: str) -> Iterator[Candidate]:
 
 
 def _names(line: _Line, typed: str) -> Iterator[Candidate]:
-    """What a filter may name, behind what was typed of a list, a minus or a condition before it."""
+    """What a filter may name, behind what was typed of a list or a condition before it, or behind a minus."""
+    start = max(typed.rfind(sign) + 1 for sign in ", ")
+    start += typed.startswith("-", start)
+    before, part = typed[:start], typed[start:]
     known = KnownNames(_listed(line))
-    names = [
-        *COLUMNS,
-        *(f"params.{name}" for name in known.params()),
-        *(title_of(*each) for each in known.fields()),
-    ]
-    start = max(typed.rfind(sign) + 1 for sign in (",", " ", "(", "-"))
-    yield from (Candidate(typed[:start] + name) for name in names)
+    titles = [title_of(*each) for each in known.fields()]
+    function, is_called, _ = part.partition("(")
+    if is_called:
+        if function.lower() in FUNCTIONS:
+            yield from (Candidate(f"{before}{function}({title})") for title in titles)
+        return
+    names = [*COLUMNS, *(f"params.{name}" for name in known.params()), *titles]
+    yield from (Candidate(before + name) for name in names)
+    for each in FUNCTIONS if titles else ():
+        if part and each.startswith(part) and len(titles) <= _FEW:
+            yield from (Candidate(f"{before}{each}({title})") for title in titles)
+        else:
+            yield Candidate(f"{before}{each}(", "of a metric's values")
+
+
+def _orders(line: _Line, typed: str) -> Iterator[Candidate]:
+    yield from map(Candidate, ("metrics", "size", "activity"))
+    yield from _names(line, typed)
+
+
+def _columns(line: _Line, typed: str) -> Iterator[Candidate]:
+    before = typed[: typed.rfind(",") + 1]
+    yield from (Candidate(before + each, "all there are") for each in ("params", "metrics"))
+    yield from _names(line, typed)
 
 
 def _tags(line: _Line, _typed: str) -> Iterator[Candidate]:
@@ -220,7 +250,9 @@ _FINDERS: dict[str | None, Callable[[_Line, str], Iterator[Candidate]]] = {
     "prefixes": _deleted,
     "metric": _metrics,
     "title": _titles,
-    **dict.fromkeys(("columns", "sort", "filter"), _names),
+    "columns": _columns,
+    "sort": _orders,
+    "filter": _names,
     **dict.fromkeys(("add", "remove", "only", "tag"), _tags),
     **dict.fromkeys(("url", "to"), _servers),
     **dict.fromkeys(("root", "paths", "path", "output", "directory", "file", "data"), _paths),

@@ -23,6 +23,15 @@ test("names are offered as they are typed, of parameters, metrics and what every
   expect(offered("max(odd|")).toEqual(['max("odd name/x")']);
 });
 
+test("what can be asked of a metric is offered as it is typed, and then the metrics", () => {
+  expect(offered("la|")[0]).toBe("last(");
+  expect(completions("tag:x la", 8, KNOWN)[0]).toMatchObject({ text: "tag:x last(", caret: 11 });
+  expect(offered("last(|")).toEqual(["last(val/acc)", "last(val/loss)", 'last("odd name/x")']);
+  expect(offered("me|")).toContain("mean(");
+  expect(offered("most(val|")).toEqual([]);
+  expect(offered("l|")[0]).toBe("params.lr");
+});
+
 test("behind an operator values are offered", () => {
   expect(offered("status:f|")).toContain("status:failed");
   expect(offered("tag:two|")).toEqual(['tag:"two words"']);

@@ -33,6 +33,8 @@ const RECORD: readonly (readonly [string, string])[] = [
   ["note:", "text of the note"],
   ["readme:", "text of the readme"],
 ];
+/** What can be asked of a metric's values. */
+const FUNCTIONS = ["last", "first", "min", "max", "mean", "count", "best"];
 const STANDINGS = ["running", "completed", "failed", "cancelled", "stale", '"not started"'];
 /** The part at the caret: a name, an operator, and as much of a value as there is. */
 const PART = /(?:"(?:\\.|[^"\\])*"?|\w+\("(?:\\.|[^"\\])*"?\)?|[^\s"])*$/;
@@ -99,8 +101,14 @@ function namesOf(part: string, { params, metrics }: Known): Found {
   const called = /^(\w+)\(["']?(.*?)["']?\)?$/s.exec(part);
   const wanted = (called ? called[2]! : part).toLowerCase().replace(/^"/, "");
   const titles = metrics.flatMap(({ name, fields }) => fields.map((field) => metricTitle({ name, field })));
-  if (called) return ranked(titles, wanted).map((title) => [`${called[1]}(${quoted(title)})`, "metric"]);
+  if (called) {
+    if (!FUNCTIONS.includes(called[1]!.toLowerCase())) return [];
+    return ranked(titles, wanted).map((title) => [`${called[1]}(${quoted(title)})`, "metric"]);
+  }
+  // the caret stays between the parentheses, where the metrics are offered next
+  const functions = part.length > 1 && titles.length ? FUNCTIONS.filter((each) => each.startsWith(wanted)) : [];
   return [
+    ...functions.map((each) => [`${each}(`, "of a metric’s values"] as const),
     ...RECORD.filter(([name]) => part && name.startsWith(wanted)),
     ...ranked([...params.keys()], wanted.replace(/^params\./, "")).map((name) => [quoted(`params.${name}`), "parameter"] as const),
     ...ranked(titles, wanted.replace(/^metrics\./, "")).map((title) => [quoted(title), "last value"] as const),
