@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 import ml_dash
 from ml_dash.cli.text import complain
-from ml_dash.cli.wrong_values import reword
+from ml_dash.cli.wrong_values import reword, told_with_variable
 from ml_dash.errors import (
     ExperimentMissingError,
     InvalidArgumentError,
@@ -101,6 +101,7 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; an error of the library is told in one line, and a closed pipe in none."""
+        given = [*ctx.args]
         try:
             result = super().invoke(ctx)
             # Here, and not at exit: a pipe that nobody reads breaks when it is flushed, which is caught below.
@@ -113,10 +114,10 @@ class _Commands(TyperGroup):
             reword(error)
             raise
         except _USAGE_ERRORS as error:
-            complain(f"Error: {error}")
+            complain(f"Error: {told_with_variable(str(error), given)}")
             raise typer.Exit(_WRONG_USAGE) from None
         except (MLDashError, OSError) as error:
-            complain(f"Error: {error}")
+            complain(f"Error: {told_with_variable(str(error), given)}")
             raise typer.Exit(_WRONG_DATA) from None
         else:
             return result

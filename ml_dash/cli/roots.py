@@ -5,9 +5,9 @@ from __future__ import annotations
 import typer
 
 from ml_dash.paths import local_path
-from ml_dash.places.roots import DEFAULT_ROOT, Roots, all_of, default_roots
+from ml_dash.places.roots import DEFAULT_ROOT, VARIABLE, Roots, all_of, default_roots, right_root
 
-__all__ = ["DEFAULT_ROOT", "Roots", "all_of", "chosen_root", "default_roots"]
+__all__ = ["DEFAULT_ROOT", "VARIABLE", "Roots", "all_of", "chosen_root", "default_roots", "right_root"]
 
 
 def chosen_root(context: typer.Context, parameter: typer.CallbackParam, value: str) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from ml_dash.cli.roots import all_of, chosen_root
+from ml_dash.cli.roots import all_of, chosen_root, right_root
 from ml_dash.cli.text import UNNAMED
 from ml_dash.errors import FileMissingError, InvalidArgumentError, InvalidPrefixError
 from ml_dash.identity import current_user, parse_prefix
@@ -102,7 +102,7 @@ def find_experiment(name: str, root: str) -> Located:
         raise InvalidArgumentError(
             f"{name!r} is in {len(found)} roots: {places}; name one by its directory, or by --root"
         )
-    return found[0] if found else _by_path(name, roots[0]) or _by_last_part(name, roots)
+    return found[0] if found else _by_path(name, roots[0]) or _by_last_part(name, roots, right_root(root))
 
 
 def single_root(root: str) -> str:
@@ -175,7 +175,7 @@ def _by_path(name: str, root: str) -> Located | None:
     return Located(stored_prefix(path), path)
 
 
-def _by_last_part(name: str, roots: Sequence[str]) -> Located:
+def _by_last_part(name: str, roots: Sequence[str], remedy: str) -> Located:
     root = roots[0] if len(roots) == 1 else os.path.commonpath([os.path.abspath(each) for each in roots])
     found = _together([survey(each) for each in roots if os.path.lexists(each)])
     experiments = found.experiments
@@ -198,7 +198,7 @@ def _by_last_part(name: str, roots: Sequence[str]) -> Located:
     if hint is not None and any(f"/{each}".endswith(f"/{wanted}") for each in found.strange):
         raise InvalidArgumentError(f"{missing} that this ML-Dash has written. {hint}")
     if not experiments:
-        raise InvalidArgumentError(f"{missing}, or any other one: {hint or 'name the right --root'}")
+        raise InvalidArgumentError(f"{missing}, or any other one: {hint or remedy}")
     near = _near(name, [each.prefix for each in experiments])
     hint = f"did you mean {_listed(near)}? " if near else ""
     raise InvalidArgumentError(f"{missing}: {hint}`ml-dash ls` lists all")

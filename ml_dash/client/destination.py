@@ -75,8 +75,13 @@ def server_url(given: Any) -> str:
     """
     from ml_dash.origins import parse_address
 
+    if given is True and (named := os.environ.get("ML_DASH_API_URL")):
+        try:
+            return parse_address(named).url
+        except InvalidArgumentError as error:
+            raise InvalidArgumentError(f"ML_DASH_API_URL={named!r}: {error}") from None
     if given is True:
-        given = default_url()
+        given = DEFAULT_URL
     if not isinstance(given, str) or not given.strip():
         msg = f"dash_url={given!r} is not a server's URL: pass 'https://host', or True for {default_url()}"
         raise InvalidArgumentError(msg)

@@ -35,29 +35,58 @@ class Roots(str):
 
     Attributes:
         all: The paths, in order of their names.
+        is_given: Whether `VARIABLE` has said it.
     """
 
-    __slots__ = ("all",)
+    __slots__ = ("all", "is_given")
 
     all: tuple[str, ...]
+    is_given: bool
 
     @classmethod
-    def of(cls, *paths: str) -> Roots:
+    def of(cls, *paths: str, is_given: bool = False) -> Roots:
         """Return these, of which there must be one."""
         found = cls(paths[0])
-        found.all = paths
+        found.all, found.is_given = paths, is_given
         return found
 
 
 def all_of(root: str) -> tuple[str, ...]:
-    """Return all roots that are meant."""
-    return root.all if isinstance(root, Roots) else (root,)
+    """Return all roots that are meant.
+
+    Raises:
+        InvalidArgumentError: `VARIABLE` names what is no directory that can be read.
+    """
+    if not isinstance(root, Roots):
+        return (root,)
+    if root.is_given:
+        _check_given(root)
+    return root.all
+
+
+def right_root(root: str) -> str:
+    """Return what is to be done where a root is not the right one."""
+    if isinstance(root, Roots) and root.is_given:
+        return f"let {VARIABLE} name the right root, unset it, or give --root"
+    return "name the right --root"
+
+
+def _check_given(root: Roots) -> None:
+    try:
+        os.scandir(root).close()
+    except OSError as error:
+        what = {FileNotFoundError: "is not there", NotADirectoryError: "is no directory"}.get(
+            type(error), f"cannot be read ({error.strerror})"
+        )
+        raise InvalidArgumentError(
+            f"{VARIABLE}={str(root)!r} {what}: set it to the directory that your experiments are in, or unset it"
+        ) from None
 
 
 def default_roots() -> Roots:
     """Return the root, or the roots, that are meant where none is named; ``.dash`` where none is found."""
     if given := os.environ.get(VARIABLE):
-        return Roots.of(local_path(given, VARIABLE, ".dash"))
+        return Roots.of(local_path(given, VARIABLE, ".dash"), is_given=True)
     if os.path.lexists(DEFAULT_ROOT):
         return Roots.of(DEFAULT_ROOT)
     try:
@@ -73,10 +102,10 @@ def root_with(prefix: str) -> str:
 
     Raises:
         ExperimentMissingError: None of several roots has one of this name.
-        InvalidArgumentError: More than one has.
+        InvalidArgumentError: More than one has; or `VARIABLE` names no directory.
         InvalidPrefixError: The prefix cannot name an experiment.
     """
-    roots = default_roots().all
+    roots = all_of(default_roots())
     if len(roots) == 1:
         return roots[0]
     identity = parse_prefix(prefix, user=current_user, now_ns=time.time_ns)

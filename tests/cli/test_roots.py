@@ -124,3 +124,89 @@ def test_the_configuration_and_what_others_own_is_taken_for_no_root(
     owner = os.stat(tmp_path / ".dash").st_uid
     monkeypatch.setattr(os, "getuid", lambda: owner + 1)
     assert default_roots().all == (".dash",)
+
+
+COMMANDS = (
+    *("ls", "ls -c params", "verify", "trash", "sync", "show x", "tail x", "export x", "alerts x", "files x"),
+    *("download x -o out", "upload x file", "rm x", "restore x", "mv x a/b/c", "tag x", "note x", "readme x"),
+    *("stop x", "diff x y", "best x a/b", "ui --no-browser --port 0"),
+)
+
+
+@pytest.mark.parametrize(("place", "said"), [("nowhere", "is not there"), ("file", "is no directory")])
+def test_a_wrong_root_is_named_as_coming_from_its_variable_by_every_command(
+    place: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ML_DASH_ROOT", str(tmp_path / place))
+    told = f"Error: ML_DASH_ROOT={str(tmp_path / place)!r} {said}: set it to the directory"
+    for line in COMMANDS:
+        done = invoke(*line.split())
+        assert (done.code, done.out, done.err.startswith(told)) == (2, "", True), (line, done)
+    for ask in (lambda: list(ml_dash.experiments()), lambda: ml_dash.open("a/b/c")):
+        with pytest.raises(ml_dash.InvalidArgumentError, match=r"ML_DASH_ROOT=.*unset it"):
+            ask()
+    # who names another one is not told of it
+    (tmp_path / "runs").mkdir()
+    assert invoke("ls", "runs").err == "no experiments under 'runs'\n"
+    assert "ML_DASH_ROOT" not in invoke("show", "x", "--root", "runs").err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to the superuser")
+def test_a_root_that_may_not_be_read_is_named_as_coming_from_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ML_DASH_ROOT", str(tmp_path))
+    tmp_path.chmod(0)
+    try:
+        done = invoke("ls")
+    finally:
+        tmp_path.chmod(0o700)
+    assert (done.code, "cannot be read (Permission denied)" in done.err) == (2, True)
+
+
+def test_an_empty_root_is_named_as_coming_from_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ML_DASH_ROOT", str(tmp_path))
+    assert "(which ML_DASH_ROOT names)" in invoke("ls").err
+    for line in ("show x", "rm x", "restore x"):
+        assert "ML_DASH_ROOT" in invoke(*line.split()).err, line
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "line"),
+    [
+        ("ML_DASH_API_URL", "nonsense", "rule ls"),
+        ("ML_DASH_API_URL", "http://127.0.0.1:9", "rule ls"),
+        ("ML_DASH_API_URL", "http://127.0.0.1:9/below", "whoami"),
+        ("ML_DASH_CONFIG_DIR", "FILE", "whoami http://127.0.0.1:9"),
+        ("ML_DASH_CA", "FILE", "whoami https://127.0.0.1:9"),
+        ("ML_DASH_QUEUE_DIR", "FILE", "ls ."),
+        ("ML_DASH_TOKEN_ORIGIN", "nonsense", "whoami http://127.0.0.1:9"),
+        ("ML_DASH_STALE_AFTER", "soon", "ls ."),
+    ],
+)
+def test_an_error_says_which_variable_had_the_value(
+    variable: str, value: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ML_DASH_CONFIG_DIR", str(tmp_path / "config"))
+    if variable != "ML_DASH_CONFIG_DIR":
+        monkeypatch.setenv("ML_DASH_TOKEN", "mld_x")
+    monkeypatch.setenv(variable, value.replace("FILE", str(tmp_path / "file")))
+    done = invoke(*line.split())
+    assert (done.code > 0, variable in done.err, "unset it" in done.err) == (
+        True,
+        True,
+        variable != "ML_DASH_TOKEN_ORIGIN",
+    )
+
+
+def test_an_error_about_what_the_command_line_says_names_no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ML_DASH_API_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("ML_DASH_TOKEN", "mld_x")
+    done = invoke("rule", "ls", "--url", "http://127.0.0.1:9")
+    assert (done.code, "ML_DASH_API_URL" in done.err) == (1, False)

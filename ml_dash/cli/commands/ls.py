@@ -14,7 +14,7 @@ from ml_dash.cli.listing import Columns, Line, Listing, known_record, list_roots
 from ml_dash.cli.output import Screen, status_style, table
 from ml_dash.cli.overview import report_damage, run_record
 from ml_dash.cli.place import FilterText, PlaceUrl
-from ml_dash.cli.roots import DEFAULT_ROOT, all_of, chosen_root
+from ml_dash.cli.roots import DEFAULT_ROOT, VARIABLE, Roots, all_of, chosen_root
 from ml_dash.cli.select import AsJson, strange_hint
 from ml_dash.cli.text import age_text, complain, count_text, print_json, size_text
 from ml_dash.errors import InvalidArgumentError
@@ -118,7 +118,8 @@ def ls(
     else:
         where = url or ", ".join(map(repr, all_of(root)))
         asked = " with that status" if status else " that the filter asks for" if filter else ""
-        complain(f"no experiments under {where}{asked}")
+        is_given = url is None and isinstance(root, Roots) and root.is_given
+        complain(f"no experiments under {where}{asked}{f' (which {VARIABLE} names)' if is_given else ''}")
     _report_missing(lines, missing)
     if _report(listing, lines):
         # Told at the end and by the exit code: what can be read is listed all the same.

@@ -13,7 +13,7 @@ import typer
 
 from ml_dash.cli.progress import Bar
 from ml_dash.cli.relaying import follow
-from ml_dash.cli.roots import default_roots
+from ml_dash.cli.roots import all_of, default_roots
 from ml_dash.cli.select import AsJson, full_prefix, strange_hint
 from ml_dash.cli.text import complain, count_text, print_json
 from ml_dash.client.destination import OUTBOX, server_url
@@ -217,7 +217,7 @@ def _directories(paths: list[str]) -> tuple[list[tuple[str, str | None]], bool]:
     """
     directories: list[tuple[str, str | None]] = []
     outboxes, failed = _outboxes()
-    for path in paths or [root for root in (*default_roots().all, *outboxes) if os.path.lexists(root)]:
+    for path in paths or [root for root in (*all_of(default_roots()), *outboxes) if os.path.lexists(root)]:
         found = survey(path)
         for refused, reason in found.refused.items():
             # A link that leads out of this one: what it leads to may be named as well.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from ml_dash.errors import InvalidArgumentError, InvalidFilterError
 from ml_dash.locks import MortalLock
-from ml_dash.places.roots import default_roots
+from ml_dash.places.roots import all_of, default_roots
 from ml_dash.query.listing.filters import parse
 from ml_dash.sdk.guidance.calls import explained, shown
 from ml_dash.sdk.listing.opening import experiment_of, place_of, settle_own
@@ -238,7 +238,7 @@ def _found_in(
 
 def _each(where: Any) -> list[Any]:
     if where is None:
-        return list(default_roots().all)
+        return list(all_of(default_roots()))
     several = isinstance(where, Iterable) and not isinstance(where, (str, bytes, os.PathLike))
     found = list(where) if several else [where]
     if not found:
