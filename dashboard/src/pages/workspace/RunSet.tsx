@@ -15,7 +15,7 @@ import { FilterField } from "./FilterField";
 import { ColorPicker, GroupPicker } from "./GroupPicker";
 import { saveTable } from "./csv";
 import { NAME as NAME_KEY, sizing, widthOf } from "./heads/layout";
-import { listing } from "./runs";
+import { GROUPED_MAX, listing } from "./runs";
 import { RunTable } from "./RunTable";
 import { coloring, columns, drawn, groups, groupsDrawn, isGrouped } from "./state";
 import { show, view } from "./view";
@@ -90,6 +90,11 @@ export function RunSet(props: {
         />
       )}
       <BulkBar />
+      {isGrouped.value && rows.length >= GROUPED_MAX && rows.length < total && (
+        <p class="note">
+          Groups are of the first {whole(rows.length)} of {several(total, "run")}: a filter can leave others out.
+        </p>
+      )}
       {rows.length > 0 && drawn.value.length >= DRAWN_MAX && <p class="note">{whole(DRAWN_MAX)} runs are drawn, and no more.</p>}
     </section>
   );

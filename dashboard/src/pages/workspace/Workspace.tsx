@@ -13,7 +13,7 @@ import { fields, loadFields } from "./fields";
 import { FirstRun } from "./FirstRun";
 import { hovered } from "./hover";
 import { known, lackingOf, loadRanks } from "./ranks";
-import { listing, nameIn, nudge, RunList } from "./runs";
+import { GROUPED_MAX, listing, nameIn, nudge, RunList } from "./runs";
 import { RunSet } from "./RunSet";
 import { tick, ticked } from "./selection";
 import { asked, colors, drawn, type Entry, entryAt, entryCount, groupId, isGrouped, loadAttempts, sampled, turnGroup } from "./state";
@@ -28,8 +28,6 @@ const AHEAD = 200;
 const [WIDTH, WIDTH_LEAST, CHARTS_LEAST] = [340, 220, 320];
 const [WIDTH_KEY, CLOSED_KEY] = ["ml-dash-runs-width", "ml-dash-runs-closed"];
 const SMOOTHER = 0.1;
-/** So many runs are put into groups. */
-const GROUPED_MAX = 10_000;
 
 export function Workspace(): JSX.Element {
   const { folder, table, filter } = view.value;
@@ -158,8 +156,6 @@ function useKeys({ active, setActive, close }: Keyed): void {
       // what is open above the page is closed by the browser, and nothing else by the same key
       if (event.key === "Escape" && document.querySelector(":popover-open")) return;
       if (field.closest(".plot") && /^Arrow/.test(event.key)) return;
-      // it closes what is over the page first, which the browser does
-      if (event.key === "Escape" && document.querySelector(":popover-open")) return;
       if (act(event, field)) event.preventDefault();
     }
     function go(by: number, ticks: boolean): void {

@@ -12,7 +12,7 @@ export interface Asked {
   folder: string;
   filter: string;
   order: string;
-  /** As lists take them. */
+  /** Besides the parameters, as lists take them. */
   columns: readonly string[];
   /** Names below the folder of runs that are drawn wherever they are in the list. */
   named: readonly string[];
@@ -35,9 +35,15 @@ export interface Listing {
 }
 
 const [FIRST_PAGE, PAGE] = [100, 1000];
+/** Of each run: which of them differ is told by all runs that are known, not by the first ones. */
+const ALL_PARAMS = "params";
 /** Seconds that the server waits for something to change: so a page on which nothing does asks for hardly anything. */
 const WAIT = 20;
+/** What is behind the first page is read again so long after it was, in milliseconds, and so many times as long as that took. */
+const [AGAIN, SHARE] = [10_000, 10];
 const NAMED_MAX = 50;
+/** So many runs are put into groups. */
+export const GROUPED_MAX = 10_000;
 const INVALID = 400;
 const LEAVES_OUT = `tag!=${ARCHIVED}`;
 const EMPTY: Listing = { asked: null, rows: [], besides: [], total: 0, problems: [], error: "", pending: false };
@@ -51,6 +57,8 @@ export const nudge = signal(0);
 export class RunList {
   private cursor: string | null = null;
   private asOf: string | null = null;
+  /** Whether what is behind the first page may be otherwise by now, and from when on it is read again. */
+  private behind = { isOld: false, from: 0 };
 
   constructor(private readonly asked: Asked) {}
 
@@ -59,11 +67,12 @@ export class RunList {
     try {
       if (this.asOf !== null) {
         const news = await this.changed(this.asOf, signal);
-        if (news && !news.length) return;
+        if (news && !news.length) return await this.readAgain(signal);
         // what is far below is not asked for again, but how it stands is told
         if (news) listing.value = { ...listing.peek(), rows: patched(listing.peek().rows, news) };
       }
       await this.first(signal);
+      await this.readAgain(signal);
     } catch (error) {
       if (isAbort(error)) throw error;
       const { message } = error as Error;
@@ -76,25 +85,44 @@ export class RunList {
   /** Ask for further pages until so many rows are known. */
   async reach(count: number, signal: AbortSignal): Promise<void> {
     while (this.cursor && listing.peek().rows.length < count) {
-      const page = await this.page(PAGE, this.cursor, this.asked.columns, signal);
+      const page = await this.page(PAGE, this.cursor, signal);
       this.cursor = page.hasMore ? page.cursor : null;
       listing.value = { ...listing.peek(), rows: joined(listing.peek().rows, page.data), total: page.total };
     }
   }
 
-  /** All parameters of the first rows are asked for: these tell which differ. */
   private async first(signal: AbortSignal): Promise<void> {
-    const page = await this.page(FIRST_PAGE, null, ["params", ...this.asked.columns], signal);
+    const page = await this.page(FIRST_PAGE, null, signal);
     const before = listing.peek();
     const isSame = before.asked === this.asked;
-    const further = isSame && page.hasMore ? before.rows.slice(page.data.length) : [];
-    // what was asked for before goes on from where it was
-    if (!further.length) this.cursor = page.hasMore ? page.cursor : null;
+    // whatever was there stays until it is read again: what came in has moved others behind the first page
+    const further = isSame && page.hasMore && before.rows.length > FIRST_PAGE ? before.rows : [];
+    if (further.length) this.behind.isOld = true;
+    else this.cursor = page.hasMore ? page.cursor : null;
     this.asOf = page.asOf;
-    const known = new Map(isSame ? before.rows.map((row) => [row.id, row]) : []);
-    const rows = joined(page.data.map((row) => same(known.get(row.id), row)), further);
+    const rows = joined(merged(page.data), further);
     const besides = await this.besides(rows, signal);
     listing.value = { asked: this.asked, rows, besides, total: page.total, problems: [], error: "", pending: page.pending ?? false };
+  }
+
+  /** Read again what is behind the first page, as far as it was known, where that may be otherwise by now. */
+  private async readAgain(signal: AbortSignal): Promise<void> {
+    const began = Date.now();
+    if (!this.behind.isOld || began < this.behind.from) return;
+    const { rows: before, total } = listing.peek();
+    const isWhole = before.length >= total;
+    let rows: ListedExperiment[] = [];
+    let cursor: string | null = null;
+    let page: Experiments;
+    do {
+      page = await this.page(cursor === null ? FIRST_PAGE : PAGE, cursor, signal);
+      rows = joined(rows, merged(page.data));
+      cursor = page.hasMore ? page.cursor : null;
+      // somebody may scroll on meanwhile
+    } while (cursor && (isWhole || rows.length < listing.peek().rows.length));
+    this.behind = { isOld: false, from: Date.now() + Math.max(AGAIN, SHARE * (Date.now() - began)) };
+    this.cursor = cursor;
+    listing.value = { ...listing.peek(), rows, total: page.total };
   }
 
   /** The runs that are drawn by name and that no page has yet. */
@@ -104,21 +132,24 @@ export class RunList {
     const prefixes = named.filter((name) => !known.has(name)).slice(0, NAMED_MAX).map((name) => (folder ? `${folder}/${name}` : name));
     const found = await Promise.all(
       prefixes.map(async (prefix) => {
-        const page = await get<Experiments>("experiments", { prefix, limit: FIRST_PAGE, columns: ["params", ...columns] }, signal);
+        const page = await get<Experiments>("experiments", { prefix, limit: FIRST_PAGE, columns: [ALL_PARAMS, ...columns] }, signal);
         return page.data.find((row) => row.prefix === prefix);
       }),
     );
     return found.flatMap((row) => row ?? []);
   }
 
-  private page(limit: number, cursor: string | null, columns: readonly string[], signal: AbortSignal): Promise<Experiments> {
-    const { folder, filter, order } = this.asked;
-    return get<Experiments>("experiments", { limit, cursor, prefix: folder || null, filter: shownBy(filter), order, columns }, signal);
+  private page(limit: number, cursor: string | null, signal: AbortSignal): Promise<Experiments> {
+    const { folder, filter, order, columns } = this.asked;
+    const asked = { limit, cursor, prefix: folder || null, filter: shownBy(filter), order, columns: [ALL_PARAMS, ...columns] };
+    return get<Experiments>("experiments", asked, signal);
   }
 
   /** Null where that is so long ago that nobody knows. */
   private async changed(asOf: string, signal: AbortSignal): Promise<ListedExperiment[] | null> {
-    const asked = { limit: PAGE, prefix: this.asked.folder || null, changed_since: asOf, wait: WAIT };
+    const { isOld, from } = this.behind;
+    const wait = isOld ? Math.min(WAIT, Math.max(0, Math.ceil((from - Date.now()) / 1000))) : WAIT;
+    const asked = { limit: PAGE, prefix: this.asked.folder || null, changed_since: asOf, wait };
     try {
       const page = await get<Experiments>("experiments", asked, signal);
       // an answer to nothing is the time from which to ask next
@@ -157,9 +188,13 @@ function joined(rows: readonly ListedExperiment[], more: readonly ListedExperime
   return [...rows, ...more.filter((row) => !ids.has(row.id))];
 }
 
-/** The row that is known already where nothing of it differs, so that what shows it stays as it is. */
-function same(known: ListedExperiment | undefined, row: ListedExperiment): ListedExperiment {
-  return known && encode(known) === encode(row) ? known : row;
+/** Rows, each the one that is known already where nothing of it differs, so that what shows it stays as it is. */
+function merged(rows: readonly ListedExperiment[]): ListedExperiment[] {
+  const known = new Map(listing.peek().rows.map((row) => [row.id, row]));
+  return rows.map((row) => {
+    const before = known.get(row.id);
+    return before && encode(before) === encode(row) ? before : row;
+  });
 }
 
 /** The name of a run below the folder that is shown. */

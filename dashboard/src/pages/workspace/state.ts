@@ -94,13 +94,12 @@ export const columns = computed((): Column[] => {
 
 /** What lists are asked for; the same one for as long as it says the same. */
 export const asked = computed((): Asked => {
-  const { folder, filter, order, shown, except, group, color } = view.value;
-  // of parameters that are chosen by themselves the first page has all: asking by name would ask twice
-  const given = view.value.columns ? columns.value : columns.value.filter((column) => column.kind !== "param");
+  const { folder, filter, order, shown, except, group } = view.value;
+  // all parameters are told anyhow: asking by name would ask twice
+  const given = columns.value.filter((column) => column.kind !== "param");
   const wanted = [...given, ...(goal.value ? [goal.value] : [])].flatMap((column) => askedBy(column) ?? []);
-  const all = group.length || color !== null ? ["params"] : [];
   const named = shown === "all" || group.length ? [] : [...except];
-  const next: Asked = { folder, filter, order, columns: [...new Set([...wanted, ...all])], named };
+  const next: Asked = { folder, filter, order, columns: [...new Set(wanted)], named };
   if (last && encode(last) === encode(next)) return last;
   last = next;
   return next;
