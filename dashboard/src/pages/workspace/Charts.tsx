@@ -1,7 +1,7 @@
 /** The right side of the workspace: the charts of the drawn runs, in sections. */
 
 import { ChevronRight, Plus } from "lucide-preact";
-import type { JSX } from "preact";
+import type { JSX, Ref } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import { SearchField, Select } from "../../ui/basic";
@@ -13,13 +13,15 @@ import { NewChart } from "./NewChart";
 import { Panel } from "./Panel";
 import { choiceOf, optionsOf, ranksIn } from "./ranks";
 import { listing } from "./runs";
-import { type Section, sectionsOf, shortTitle } from "./sections";
+import { type Section, sectionsOf, shortTitle, within } from "./sections";
 import { axes, charts, chosenX, drawn, metrics, own, sampled } from "./state";
 import { hasSweep, Sweep } from "./sweep/Sweep";
 import { show, SIZES, view } from "./view";
 
 /** Charts of a section that are made at once; more of them as somebody scrolls there. */
 const STEP = 24;
+/** Charts, and heads of closed sections, that are made at once of all sections. */
+const AT_FIRST = 2 * STEP;
 const HEIGHTS = { small: 168, medium: 240, large: 360 } as const;
 /** The least width of a chart, and what is between two. */
 const WIDTHS = { small: 250, medium: 360, large: 520 } as const;
@@ -52,9 +54,7 @@ export function Charts(): JSX.Element {
           </div>
         ) : (
           <>
-            {sections.map((section) => (
-              <SectionPart key={section.name} section={section} room={width} />
-            ))}
+            <Sections sections={sections} room={width} />
             {hasMedia && (
               <MadePart name="Media" told="images, tables and so on, by step">
                 <Media />
@@ -115,21 +115,42 @@ function Toolbar(): JSX.Element {
   );
 }
 
+/** Sections one after the other, more of them as their end comes into sight: a wide run has hundreds, with thousands of charts. */
+function Sections({ sections, room }: { sections: readonly Section[]; room: number }): JSX.Element {
+  const [count, setCount] = useState(AT_FIRST);
+  const made = within(sections, count);
+  const isMore = made.length < sections.length;
+  const end = useEnd(isMore, () => setCount((before) => before + AT_FIRST), count);
+  return (
+    <>
+      {made.map((section) => (
+        <SectionPart key={section.name} section={section} room={room} />
+      ))}
+      <div ref={end} class="end" />
+      {isMore && <p class="pane-none">{several(sections.length - made.length, "more section")} below</p>}
+    </>
+  );
+}
+
+/** What to set on the end of a list of which more is made, `more`, when that comes into sight; looked at again after each `turn`. */
+function useEnd(isMore: boolean, more: () => void, turn: number): Ref<HTMLDivElement> {
+  const end = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    // with all of it there the end may stay in sight: to look for more then would never end
+    if (!isMore) return;
+    const near = new IntersectionObserver(([entry]) => entry!.isIntersecting && more(), { rootMargin: "600px" });
+    near.observe(end.current!);
+    return () => near.disconnect();
+  }, [isMore, turn]);
+  return end;
+}
+
 function SectionPart({ section, room }: { section: Section; room: number }): JSX.Element {
   const [made, setMade] = useState(STEP);
-  const end = useRef<HTMLDivElement>(null);
   const { charts, name, open } = section;
   const { size } = view.value;
   const columns = Math.max(1, Math.floor((room + GAP) / (WIDTHS[size] + GAP)));
-  useEffect(() => {
-    if (!open || made >= charts.length) return;
-    const near = new IntersectionObserver(([entry]) => entry!.isIntersecting && setMade((before) => before + STEP), {
-      rootMargin: "600px",
-    });
-    near.observe(end.current!);
-    return () => near.disconnect();
-  }, [open, made, charts.length]);
-
+  const end = useEnd(open && made < charts.length, () => setMade((before) => before + STEP), made);
   return (
     <section class="chart-section" aria-label={name}>
       <SectionHead name={name} told={whole(charts.length)} isOpen={open} />

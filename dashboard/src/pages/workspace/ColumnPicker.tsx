@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useMemo, useState } from "preact/hooks";
 
-import { whole } from "../../ui/format";
+import { natural, whole } from "../../ui/format";
 import { plain } from "../../ui/terminal";
 import { SearchField } from "../../ui/basic";
 import { AGGREGATES, type Aggregate, type Column, metricColumn, paramColumn, RECORD_TITLES, recordColumn } from "./columns";
@@ -84,7 +84,7 @@ export function ColumnPicker(): JSX.Element {
 function groupsOf(aggregate: Aggregate): [string, Column[]][] {
   const params = new Set(listing.peek().rows.flatMap((run) => Object.keys(run.params ?? {})));
   const fields = metrics.peek().flatMap(({ name, fields }) => fields.map((field) => metricColumn({ name, field }, aggregate)));
-  const byTitle = (a: Column, b: Column): number => a.title.localeCompare(b.title, "en", { numeric: true });
+  const byTitle = (a: Column, b: Column): number => natural(a.title, b.title);
   return [
     ["Run", Object.keys(RECORD_TITLES).map(recordColumn)],
     ["Parameters", [...params].map(paramColumn).sort(byTitle)],

@@ -2,7 +2,7 @@
 
 import type { ListedExperiment } from "../../api/types";
 import type { Theme } from "../../state/theme";
-import { text } from "../../ui/format";
+import { natural, text } from "../../ui/format";
 import { colorAt, COLORS, scaleColor } from "./colors";
 import { type Column, valueOf } from "./columns";
 
@@ -58,5 +58,5 @@ function apart(column: Column, values: readonly unknown[], theme: Theme, now: nu
 /** Numbers by their size, before texts by their letters. */
 function ordered(a: unknown, b: unknown): number {
   if (typeof a === "number" && typeof b === "number") return a - b;
-  return Number(typeof b === "number") - Number(typeof a === "number") || text(a).localeCompare(text(b), "en", { numeric: true });
+  return Number(typeof b === "number") - Number(typeof a === "number") || natural(text(a), text(b));
 }

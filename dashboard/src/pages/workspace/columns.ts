@@ -3,6 +3,7 @@
 import type { BestOf, FieldSummary, ListedExperiment, MetricField, MetricFields } from "../../api/types";
 import { standing } from "../../ui/basic";
 import { encode } from "../../api/json";
+import { natural } from "../../ui/format";
 
 export type Aggregate = "last" | "min" | "max" | "mean" | "first" | "count" | "best";
 
@@ -166,7 +167,7 @@ export function differing(runs: readonly ListedExperiment[]): string[] {
   const rank = (counts: ReadonlyMap<string, number>): number => (counts.size === runs.length ? 1 : 0);
   return [...values]
     .filter(([, counts]) => counts.size > 1 || (counts.size === 1 && [...counts.values()][0]! < runs.length))
-    .sort(([a, first], [b, second]) => rank(first) - rank(second) || a.localeCompare(b, "en", { numeric: true }))
+    .sort(([a, first], [b, second]) => rank(first) - rank(second) || natural(a, b))
     .map(([name]) => name);
 }
 

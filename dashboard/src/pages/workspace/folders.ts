@@ -2,6 +2,7 @@
 
 import { pages } from "../../api/client";
 import type { Experiments } from "../../api/types";
+import { natural } from "../../ui/format";
 
 export interface Folder {
   /** The segment of the prefix. */
@@ -44,7 +45,7 @@ export class Tree {
 
   /** A copy, each folder with its folders in the order of their names. */
   sorted(folder = this.root): Folder {
-    const byName = (a: Folder, b: Folder): number => a.name.localeCompare(b.name, "en", { numeric: true });
+    const byName = (a: Folder, b: Folder): number => natural(a.name, b.name);
     return { ...folder, folders: folder.folders.map((each) => this.sorted(each)).sort(byName) };
   }
 }

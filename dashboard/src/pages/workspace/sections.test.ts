@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { axesOf, axisOf, chartsOf, matcher, ownCharts, partTitle, sectionsOf, shortTitle } from "./sections";
+import { axesOf, axisOf, chartsOf, matcher, ownCharts, partTitle, sectionsOf, shortTitle, within } from "./sections";
 
 const METRICS = [
   { name: "train", fields: ["step", "loss", "lr"] },
@@ -51,4 +51,13 @@ test("a chart is put together of names, patterns and expressions", () => {
 test("what is said of an image is no chart, and another field that begins alike is one", () => {
   const fields = ["loss", "sample._type", "sample.width", "sample.file", "samples"];
   expect(chartsOf([{ name: "val", fields }]).map(({ title }) => title)).toEqual(["val/loss", "val/samples"]);
+});
+
+test("of hundreds of sections the first are made, as many as have so many charts; a closed one is no more than its head", () => {
+  const wide = Array.from({ length: 500 }, (_, at) => ({ name: `layer${at}`, fields: Array.from({ length: 20 }, (_, unit) => `unit${unit}`) }));
+  const all = sectionsOf(chartsOf(wide), [], FIRST);
+  expect(within(all, 48).map(({ name }) => name)).toEqual(["layer0", "layer1", "layer2"]);
+  expect(within(sectionsOf(chartsOf(wide), [], { ...FIRST, turned: new Set(["layer0", "layer1"]) }), 48).length).toBe(5);
+  expect(within(all, 100_000)).toBe(all);
+  expect(within([], 48)).toEqual([]);
 });

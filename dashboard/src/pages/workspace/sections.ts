@@ -1,6 +1,7 @@
 /** Which charts there are, and in which sections they stand. */
 
 import type { MetricFields } from "../../api/types";
+import { natural } from "../../ui/format";
 import { metricTitle } from "./columns";
 import type { View } from "./view";
 
@@ -107,6 +108,13 @@ export function sectionsOf(
   ];
 }
 
+/** The first sections, with so many charts together, or fewer where there are no more; a closed one counts as one. */
+export function within(sections: readonly Section[], count: number): readonly Section[] {
+  let left = count;
+  const end = sections.findIndex(({ charts, open }) => (left -= open ? charts.length : 1) <= 0);
+  return end < 0 ? sections : sections.slice(0, end + 1);
+}
+
 /** A chart's name within its section. */
 export function shortTitle(chart: ChartOf, section: string): string {
   return section !== PINNED && section !== OWN && chart.title.startsWith(`${section}/`) ? chart.title.slice(section.length + 1) : chart.title;
@@ -149,8 +157,4 @@ export function axisOf(chosen: string, { fields }: Pick<ChartOf, "fields">): str
 export function axisTitle(axis: string): string {
   if (axis === "relative") return "time since start";
   return axis === "time" ? "" : axis;
-}
-
-function natural(a: string, b: string): number {
-  return a.localeCompare(b, "en", { numeric: true });
 }

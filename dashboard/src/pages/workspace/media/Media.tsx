@@ -7,7 +7,7 @@ import { useState } from "preact/hooks";
 import { get, pages } from "../../../api/client";
 import type { Files, ListedExperiment } from "../../../api/types";
 import { useLoad } from "../../../state/poll";
-import { several, whole } from "../../../ui/format";
+import { natural, several, whole } from "../../../ui/format";
 import { plain } from "../../../ui/terminal";
 import { FOLDER, itemAt, type MediaSeries, mediaSeries, stepsOf } from "../../experiment/media";
 import { Contents } from "../../experiment/MediaTab";
@@ -73,7 +73,7 @@ function Strips({ runs, found }: { runs: readonly ListedExperiment[]; found: Fou
   const all = [...found.values()].flat();
   const steps = stepsOf(all);
   const fits = matcher(find);
-  const titles = [...new Set(all.map((series) => series.title))].filter(fits).sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+  const titles = [...new Set(all.map((series) => series.title))].filter(fits).sort(natural);
   const chosen = step ?? steps.at(-1) ?? 0;
   const at = Math.max(0, steps.findLastIndex((each) => each <= chosen));
   const having = runs.filter((run) => found.get(run.id)?.length);

@@ -1,7 +1,7 @@
 /** Where values lie on an axis: numbers by their size, or by its logarithm; texts side by side. */
 
 import { fitting, logTicks } from "../../../charts/ticks";
-import { number, text } from "../../../ui/format";
+import { natural, number, text } from "../../../ui/format";
 
 export interface Axis {
   /** Where a value lies, from 0 to 1; null where it has no place. */
@@ -45,7 +45,7 @@ function numeric(values: readonly number[]): Axis {
 }
 
 function texts(values: readonly string[]): Axis {
-  const names = [...new Set(values)].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+  const names = [...new Set(values)].sort(natural);
   const place = (index: number): number => (names.length > 1 ? index / (names.length - 1) : 0.5);
   return {
     at: (value) => {
