@@ -1,8 +1,9 @@
 """Bands: what several runs do together, over an x that they have in common.
 
-The x of a band are multiples of a power of two, and both ends. There each run has the number on the straight line
-between its points to the left and to the right (or, if asked for, that of its last point); it begins and ends where its
-own points do, and nothing is extrapolated. So how many runs count is told for each point.
+The x of a band are those of its runs' points, where there are no more than it may have; else multiples of a power of
+two, and both ends of its runs. So none is told at a step that nobody has logged. There each run has the number on the
+straight line between its points to the left and to the right (or, if asked for, that of its last point); it begins and
+ends where its own points do, and nothing is extrapolated. So how many runs count is told for each point.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Band(NamedTuple):
     """Several runs together.
 
     Attributes:
-        cell: How far points are apart, in units of x.
+        cell: How far points are apart, in units of x; 0 where they are those of the runs.
         columns: ``x``, ``y`` (the mean), ``std`` (of a sample; NaN of one run), ``min``, ``max``, ``count`` (of runs).
     """
 
@@ -74,8 +75,13 @@ def band(members: Sequence[Member], start: float | None, stop: float | None, wid
     found = [each for each in members if len(each.x)]
     low = min((float(each.x[0]) for each in found), default=math.nan)
     high = max((float(each.x[-1]) for each in found), default=math.nan)
-    low, last = (low if start is None else max(low, start)), (high if stop is None else min(high, stop))
-    cell, x = _grid(low, last, width, open_ended=stop is not None and last == stop)
+    first, last = (low if start is None else max(low, start)), (high if stop is None else min(high, stop))
+    is_open = stop is not None and last == stop
+    cell, x = 0.0, _own(found, first, last, width, open_ended=is_open)
+    if x is None:
+        cell, x = _grid(first, last, width, open_ended=is_open)
+        # where nothing but the range begins, there is no point
+        x = x[1:] if first > low and len(x) > 1 and x[0] % (cell or 1) else x
     count = np.zeros(len(x), np.int64)
     mean, squares = np.zeros(len(x)), np.zeros(len(x))
     lowest, highest = np.full(len(x), np.inf), np.full(len(x), -np.inf)
@@ -97,6 +103,24 @@ def band(members: Sequence[Member], start: float | None, stop: float | None, wid
     some = count > 0
     columns = {"x": x, "y": mean, "std": std, "min": lowest, "max": highest, "count": count}
     return Band(cell, {name: column[some] for name, column in columns.items()})
+
+
+def _own(
+    members: Sequence[Member], low: float, high: float, width: int, *, open_ended: bool
+) -> Array | None:
+    """Return the x of all points of these runs in a range; None where these are none, or more than `width`."""
+    found = np.empty(0)
+    for each in members:
+        end = np.searchsorted(each.x, high, "left" if open_ended else "right")
+        some = each.x[np.searchsorted(each.x, low) : end]
+        if len(some) > width:
+            return None
+        # runs mostly have the same steps
+        if not np.array_equal(some, found):
+            found = np.union1d(found, some)
+            if len(found) > width:
+                return None
+    return found if len(found) else None
 
 
 def _grid(low: float, high: float, width: int, *, open_ended: bool) -> tuple[float, Array]:

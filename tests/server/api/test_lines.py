@@ -260,22 +260,34 @@ def test_a_band_ends_where_its_runs_do_and_lies_between_their_points(client: Cli
     (told,) = ask(client, band([*ids, empty, "exp_" + "9" * 20]))
     assert told["runs"] == {"asked": 5, "drawn": 3}
     columns = {name: column["data"] for name, column in told["columns"].items()}
-    x = columns["x"]
-    assert (x[0], x[-1], set(range(9)) <= set(x)) == (0, 8, True)
-    at = {each: place for place, each in enumerate(x)}
-    for step in range(9):
+    assert columns["x"] == [0, 2, 4, 6, 8]
+    for at, step in enumerate(columns["x"]):
         count = 3 if step <= 4 else 2
-        assert columns["count"][at[step]] == count
-        assert columns["y"][at[step]] == pytest.approx(step + (1 if count == 3 else 0.5))
-        assert (columns["min"][at[step]], columns["max"][at[step]]) == (step, step + count - 1)
-        assert columns["std"][at[step]] == pytest.approx(1 if count == 3 else 0.5**0.5, rel=1e-6)
-    (stairs,) = ask(client, band(ids[:1], fill="last"))
-    assert [
-        stairs["columns"]["y"]["data"][stairs["columns"]["x"]["data"].index(each)] for each in (3, 4, 5)
-    ] == [2, 4, 4]
+        assert columns["count"][at] == count
+        assert columns["y"][at] == pytest.approx(step + (1 if count == 3 else 0.5))
+        assert (columns["min"][at], columns["max"][at]) == (step, step + count - 1)
+        assert columns["std"][at] == pytest.approx(1 if count == 3 else 0.5**0.5, rel=1e-6)
+    odd = client.create(f"{owner}/p/odd")
+    series = numbers(0, 0).series
+    client.stored(odd, frame(1, objects(series, [(NOON, {"step": each, "loss": 0.0}) for each in (3, 5)])))
+    (both,) = ask(client, band([ids[0], odd]))
+    assert x_and_y(both) == [[0, 2, 3, 4, 5, 6, 8], [0, 2, 1.5, 2, 2.5, 6, 8]]
+    assert both["columns"]["count"]["data"] == [1, 1, 2, 2, 2, 1, 1]
+    (stairs,) = ask(client, band([ids[0], odd], fill="last"))
+    assert stairs["columns"]["max"]["data"] == [0, 2, 2, 4, 4, 6, 8]
     (cut,) = ask(client, band(ids), start=3, stop=6)
-    assert all(3 <= each < 6 for each in cut["columns"]["x"]["data"])
-    assert cut["columns"]["count"]["data"][-1] == 2
+    assert cut["columns"]["x"]["data"] == [4]
+    assert cut["columns"]["count"]["data"] == [3]
+
+
+def test_a_band_of_more_points_than_it_may_have_is_told_at_whole_steps(client: Client, owner: str) -> None:
+    ids = members(client, owner, 100, 100)
+    (told,) = ask(client, band(ids), width=50)
+    x, y = x_and_y(told)
+    assert (told["cell"], x[:3], x[-1]) == (4, [0, 4, 8], 198)
+    assert y == [each + 0.5 for each in x]
+    (cut,) = ask(client, band(ids), width=50, start=31.7, stop=47.9)
+    assert x_and_y(cut)[0] == [32, 34, 36, 38, 40, 42, 44, 46]
 
 
 def test_a_band_is_drawn_anew_of_what_has_changed_alone(

@@ -7,6 +7,7 @@ import { useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "pr
 import { keyed } from "../../charts/plot";
 import { printing } from "../../state/printing";
 import { theme } from "../../state/theme";
+import { whole } from "../../ui/format";
 import { plain } from "../../ui/terminal";
 import { curves } from "./curves";
 import { cursor, hovered } from "./hover";
@@ -135,7 +136,7 @@ export function Panel(props: {
     const active = nearest(found)?.key ?? null;
     cursor.value = { axis, x, chart: chart.title };
     if (hovered.peek() !== active) hovered.value = active;
-    tip.value = { left: event.clientX, top: event.clientY, axis, x, y: axes.y, found, active, pinned: pins };
+    tip.value = { left: event.clientX, top: event.clientY, axis, axes, found, active, pinned: pins };
   }
 
   function leave(): void {
@@ -239,7 +240,7 @@ export function Panel(props: {
         {isSeen && <canvas ref={over} />}
         {drag && !drag.pans && scene && <Selection drag={drag} scene={scene} />}
         {!isWaiting && !scene && isSeen && !problem && (
-          <p class="plot-none">{lines.length ? `No numbers ${range ? "in this range" : "here"}` : "None of the drawn runs has it"}</p>
+          <p class="plot-none">{lines.length ? `No numbers ${range ? "in this range" : "here"}${oddOnes(traces)}` : "None of the drawn runs has it"}</p>
         )}
         {problem && <p class="plot-none">{problem}</p>}
       </div>
@@ -279,6 +280,14 @@ function select(a: number, b: number, take: (range: Range) => void): void {
 function panned({ axes }: Scene, pixels: number): Range {
   const by = ((axes.x[1] - axes.x[0]) * pixels) / axes.box.width;
   return [axes.x[0] + by, axes.x[1] + by];
+}
+
+/** What there is instead of numbers: ", but 3 × NaN". */
+function oddOnes(traces: readonly Trace[]): string {
+  const counts = new Map<string, number>();
+  for (const { kind, count } of traces.flatMap(({ marks }) => marks)) counts.set(kind, (counts.get(kind) ?? 0) + count);
+  const said = [...counts].map(([kind, count]) => `${whole(count)} × ${kind}`);
+  return said.length ? `, but ${said.join(", ")}` : "";
 }
 
 const TOLD = 12;

@@ -4,17 +4,17 @@ import { signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 
+import { several } from "../../ui/format";
 import { plain } from "../../ui/terminal";
-import { type Reading, told, xTold } from "./plot/read";
-import type { Range } from "./view";
+import type { Axes } from "./plot/axes";
+import { isAside, type Reading, told, xTold } from "./plot/read";
 
 export interface Told {
   /** Where the mouse is in the window. */
   left: number;
   top: number;
   axis: string;
-  x: number;
-  y: Range;
+  axes: Axes;
   found: readonly Reading[];
   /** The line under the mouse. */
   active: string | null;
@@ -41,19 +41,28 @@ export function Tip(): JSX.Element | null {
     element.style.top = `${Math.max(4, Math.min(told.top + AWAY, innerHeight - height - 4))}px`;
   }, [told]);
   if (!told?.found.length) return null;
+  const head = told.found[0]!.x;
   return (
     <div ref={box} class={`tip ${told.pinned ? "pinned" : ""}`} role="status" aria-hidden={!told.pinned}>
-      <div class="tip-x">{xTold(told.found[0]!.x, told.axis)}</div>
+      <div class="tip-x">{xTold(head, told.axis)}</div>
       {told.found.slice(0, SHOWN).map((each) => (
-        <Entry key={each.key + each.label} of={each} y={told.y} isActive={each.key === told.active} />
+        <Entry
+          key={each.key + each.label}
+          of={each}
+          y={told.axes.y}
+          isActive={each.key === told.active}
+          aside={isAside(told.axes, each, head) ? xTold(each.x, told.axis) : null}
+        />
       ))}
       {told.found.length > SHOWN && <div class="tip-more">and {told.found.length - SHOWN} more</div>}
     </div>
   );
 }
 
-function Entry({ of, y, isActive }: { of: Reading; y: Range; isActive: boolean }): JSX.Element {
-  const { low, high, value, smoothed, runs } = of;
+/** @param props.aside Where the value was logged, where that is not what stands above all of them. */
+function Entry(props: { of: Reading; y: Axes["y"]; isActive: boolean; aside: string | null }): JSX.Element {
+  const { of, y, isActive, aside } = props;
+  const { low, high, value, smoothed, runs, rows } = of;
   // a spike among the rows of a pixel is told wherever it can be seen
   const isSpread = isActive || runs !== null || high - low > SEEN * (y[1] - y[0]);
   return (
@@ -62,12 +71,14 @@ function Entry({ of, y, isActive }: { of: Reading; y: Range; isActive: boolean }
       <span class="tip-label">{plain(of.label)}</span>
       <span class="tip-value">{told(smoothed ?? value, y)}</span>
       {smoothed !== null && <span class="muted">({told(value, y)})</span>}
-      {isSpread && low !== high && (
+      {isSpread && low < high && (
         <span class="muted">
           {told(low, y)} … {told(high, y)}
         </span>
       )}
-      {runs !== null && <span class="muted">{runs === 1 ? "1 run" : `${runs} runs`}</span>}
+      {runs !== null && <span class="muted">{several(runs, "run")}</span>}
+      {rows > 1 && <span class="muted">{several(rows, "row")}</span>}
+      {aside !== null && <span class="muted">at {aside}</span>}
       {of.marks && <span class="muted">{of.marks}</span>}
     </div>
   );

@@ -2,7 +2,7 @@
 
 import { localTime, number } from "../../../ui/format";
 import { type Axes, pixelOfX, pixelOfY, xOfPixel } from "./axes";
-import { endsAt, placeAt, type Trace } from "./trace";
+import { endsAt, type Mark, placeAt, type Trace } from "./trace";
 
 export interface Reading {
   key: string;
@@ -18,6 +18,8 @@ export interface Reading {
   high: number;
   /** Of a band: how many runs there are here. */
   runs: number | null;
+  /** Of how many rows the value is the mean. */
+  rows: number;
   marks: string;
   /** Pixels between the line and the mouse. */
   distance: number;
@@ -25,6 +27,8 @@ export interface Reading {
 
 /** Pixels within which a line counts as under the mouse, and how far beyond its ends it is read. */
 const [NEAR, REACH] = [18, 8];
+/** Pixels that one sees. */
+const SEEN = 1.5;
 const DIGITS = 5;
 
 /** What each trace has at an x, the nearest to a height first; without a height, the highest first. */
@@ -32,7 +36,7 @@ export function readings(traces: readonly Trace[], axes: Axes, x: number, pixelY
   const left = pixelOfX(axes, x);
   const reach = Math.abs(xOfPixel(axes, left + REACH) - x);
   const found = traces.flatMap((trace): Reading[] => {
-    const place = placeAt(trace, x, reach);
+    const place = placeOf(trace, x, reach);
     if (place === null) return [];
     const { points, spread, isOfRows, key, label, color } = trace;
     const value = points.y[place]!;
@@ -40,12 +44,24 @@ export function readings(traces: readonly Trace[], axes: Axes, x: number, pixelY
     const [low, high] = endsAt(points, place, spread ?? "minmax");
     const at = points.x[place]!;
     const marks = trace.marks.filter((mark) => mark.x === at).map(({ kind, count }) => `${count} × ${kind}`);
-    const distance = pixelY === null ? 0 : Math.abs(pixelOfY(axes, heightAt(trace, place, x)) - pixelY);
-    const runs = spread && !isOfRows ? (points.count?.[place] ?? null) : null;
-    return [{ key, label, color, x: at, value, smoothed, low, high, runs, marks: marks.join(", "), distance }];
+    const height = heightAt(trace, place, x);
+    const distance = pixelY === null ? 0 : Number.isNaN(height) ? Number.MAX_VALUE : Math.abs(pixelOfY(axes, height) - pixelY);
+    const isBand = spread !== null && !isOfRows;
+    const count = points.count?.[place];
+    const [runs, rows] = isBand ? [count ?? null, 1] : [null, count ?? 1];
+    return [{ key, label, color, x: at, value, smoothed, low, high, runs, rows, marks: marks.join(", "), distance }];
   });
   const height = ({ smoothed, value }: Reading): number => smoothed ?? value;
   return found.sort((a, b) => a.distance - b.distance || height(b) - height(a));
+}
+
+/** The place of the point that is read at an x: one with a number, or what is no number where that is what is there. */
+function placeOf(trace: Trace, x: number, reach: number): number | null {
+  const place = placeAt(trace, x, reach);
+  const far = (mark: Mark): number => Math.abs(mark.x - x);
+  const mark = trace.marks.reduce<Mark | null>((best, each) => (best === null || far(each) < far(best) ? each : best), null);
+  if (!mark || far(mark) > reach) return place;
+  return place === null || far(mark) < Math.abs(trace.points.x[place]! - x) ? trace.points.x.indexOf(mark.x) : place;
 }
 
 /** How high a line is at an x between two of its points. */
@@ -55,7 +71,14 @@ function heightAt({ points }: Trace, place: number, x: number): number {
   const other = x > points.x[place]! ? place + 1 : place - 1;
   const next = values[other];
   const span = (points.x[other] ?? 0) - points.x[place]!;
+  // what is no number stands at the edge
+  if (Number.isNaN(here)) return here;
   return next === undefined || Number.isNaN(next) || !span ? here : here + ((next - here) * (x - points.x[place]!)) / span;
+}
+
+/** Whether a value is of another x than the one that is told above it, as far as one can see. */
+export function isAside(axes: Axes, reading: Pick<Reading, "x">, x: number): boolean {
+  return Math.abs(pixelOfX(axes, reading.x) - pixelOfX(axes, x)) > SEEN;
 }
 
 /** The line under the mouse; null where none is near. */

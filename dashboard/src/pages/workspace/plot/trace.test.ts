@@ -4,7 +4,7 @@ import type { Points } from "../points";
 import { axesFor, pixelOfX, xOfPixel, yOfPixel } from "./axes";
 import { SvgPen } from "./pen";
 import { paint } from "./paint";
-import { nearest, readings, told } from "./read";
+import { isAside, nearest, readings, told } from "./read";
 import { endsAt, placeAt, type Spread, type Trace, traceOf } from "./trace";
 
 type Point = readonly [number, number];
@@ -53,6 +53,32 @@ test("the nearest line is read first, and the mouse finds the x that is drawn th
   const found = readings(traces, axes, 80, height);
   expect(found.map((each) => each.key)).toEqual(["high", "low"]);
   expect(nearest(found)?.key).toBe("high");
+});
+
+test("what is told is of an x that was logged, and says of how many rows it is, and where it is not the x above", () => {
+  const dense = trace([[0, 0], [48, 50], [52, 54], [100, 100]], "dense", { count: Uint32Array.of(1, 4, 4, 1) });
+  const sparse = trace([[0, 7], [100, 7]], "sparse");
+  const axes = axesFor([dense, sparse], SIZE)!;
+  const found = readings([dense, sparse], axes, 51, null);
+  expect(found.map(({ key, x, value, rows, runs }) => [key, x, value, rows, runs])).toEqual([
+    ["dense", 52, 54, 4, null],
+    ["sparse", 100, 7, 1, null],
+  ]);
+  expect(found.map((each) => isAside(axes, each, 52))).toEqual([false, true]);
+  const band = trace([[0, 1], [100, 2]], "band", { count: Uint32Array.of(3, 2) }, "std");
+  expect(readings([band], axes, 99, null)[0]).toMatchObject({ x: 100, rows: 1, runs: 2 });
+});
+
+test("what is no number is told where it is, also of a line that has nothing else", () => {
+  const mixed = trace([[0, 1], [50, Number.NaN], [100, 3]], "mixed", { nan: Uint32Array.of(0, 2, 0) });
+  const odd = trace([[0, Number.NaN], [50, Number.NaN]], "odd", { posInf: Uint32Array.of(1, 0), negInf: Uint32Array.of(0, 1) });
+  const axes = axesFor([mixed, odd], SIZE)!;
+  const told = readings([mixed, odd], axes, 51, 80).map(({ key, x, value, marks }) => [key, x, value, marks]);
+  expect(told).toEqual([
+    ["mixed", 50, Number.NaN, "2 × NaN"],
+    ["odd", 50, Number.NaN, "1 × −∞"],
+  ]);
+  expect(readings([mixed], axes, 90, 80)[0]).toMatchObject({ x: 100, value: 3, marks: "" });
 });
 
 test("on logarithmic axes what is not above 0 is left out, and of nothing there is no chart", () => {
