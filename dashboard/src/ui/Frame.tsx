@@ -4,6 +4,7 @@ import { signal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 
+import { forgetDrafts } from "../state/drafts";
 import { session, signOut } from "../state/session";
 import { switchTheme, theme } from "../state/theme";
 import { navigate } from "../state/url";
@@ -72,6 +73,7 @@ export function Frame(props: {
 
 async function leave(): Promise<void> {
   await signOut();
+  forgetDrafts();
   navigate("/sign-in");
 }
 

@@ -43,7 +43,7 @@ export function RunSet(props: {
           Runs{folder && <span class="print-only"> in {plain(folder)}</span>}
         </h1>
         <span class="muted" role="status">
-          {asked || problems.length ? (isGrouped.value ? ofGroups() : counted(drawn.value.length, total)) : "Loading…"}
+          {asked ? (isGrouped.value ? ofGroups() : counted(drawn.value.length, total)) : !problems.length && !error && "Loading…"}
         </span>
         <span class="runs-tools">
           <Popover label="Groups" icon={<Layers />} class={isGrouped.value ? "on" : ""}>

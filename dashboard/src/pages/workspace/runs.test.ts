@@ -1,6 +1,6 @@
 import { afterEach, expect, test, vi } from "vitest";
 
-import { type Asked, listing, RunList } from "./runs";
+import { type Asked, listing, RunList, shownBy } from "./runs";
 
 interface Kept {
   id: string;
@@ -101,4 +101,10 @@ test("a run far down that the filter leaves out by now does not stay", async () 
   served.change("run-9", 2);
   await list.turn(SIGNAL);
   expect(listing.value.rows.map((row) => row.id)).toEqual(served.runs.map((run) => run.id));
+});
+
+test("what was put aside is left out, unless the filter asks for that tag, whatever else has the word in it", () => {
+  for (const filter of ["tag:archived", "lr<1 tag:archived", 'tags = "archived"', "tag!=archived"]) expect(shownBy(filter)).toBe(filter);
+  for (const filter of ["note:archived", "name:archived-*", "tag:archived2", "loss<1"]) expect(shownBy(filter)).toBe(`tag!=archived ${filter}`);
+  expect(shownBy("")).toBe("tag!=archived");
 });

@@ -46,6 +46,7 @@ const NAMED_MAX = 50;
 export const GROUPED_MAX = 10_000;
 const INVALID = 400;
 const LEAVES_OUT = `tag!=${ARCHIVED}`;
+const ASKS = new RegExp(`(^|\\s)tags?\\s*!?[:=]\\s*["']?${ARCHIVED}\\b`, "i");
 const EMPTY: Listing = { asked: null, rows: [], besides: [], total: 0, problems: [], error: "", pending: false };
 
 export const listing = signal<Listing>(EMPTY);
@@ -173,7 +174,7 @@ function patched(rows: readonly ListedExperiment[], news: readonly ListedExperim
 
 /** A filter that leaves out what was put aside, unless it asks for that. */
 export function shownBy(filter: string): string {
-  return filter.includes(ARCHIVED) ? filter : `${LEAVES_OUT} ${filter}`.trim();
+  return ASKS.test(filter) ? filter : `${LEAVES_OUT} ${filter}`.trim();
 }
 
 /** Problems where they are in the filter that somebody has written. */

@@ -4,6 +4,7 @@ import type { ComponentChildren, JSX } from "preact";
 import { useMemo, useState } from "preact/hooks";
 
 import type { Experiment } from "../../../api/types";
+import { useDraft } from "../../../state/drafts";
 import { mayWrite } from "../../../state/session";
 import { tell } from "../../../ui/Notice";
 import { MarkdownText } from "../MarkdownText";
@@ -33,12 +34,14 @@ export function TextCard(props: {
   hint?: string;
 }): JSX.Element {
   const { kind, title, record, onChange } = props;
-  const [draft, setDraft] = useState<Draft | null>(null);
+  const [begun, setDraft] = useDraft<Draft>(`${kind} ${record.id}`, ({ text, before }) => text !== before);
   const [problem, setProblem] = useState("");
   const [shown, setShown] = useState(false);
   const [busy, setBusy] = useState(false);
   const written = record[kind] ?? "";
   const may = mayWrite(record.owner);
+  // it may have been begun with another token
+  const draft = may ? begun : null;
   const preview = useMemo(() => (draft && shown ? draft.text : written), [draft, shown, written]);
 
   function close(): void {
