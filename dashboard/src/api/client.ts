@@ -96,6 +96,15 @@ export function contentUrl(experimentId: string, fileId: string): string {
   return `${API}/experiments/${experimentId}/files/${encodeURIComponent(fileId)}/content`;
 }
 
+/** Ask for what is in a file, as text. */
+export async function getText(url: string, signal: AbortSignal, headers: Headers = {}): Promise<string> {
+  const answer = await fetch(url, { headers, signal }).catch(() => {
+    throw signal.aborted ? signal.reason : new ApiError(0, "offline", "the server does not answer");
+  });
+  if (!answer.ok) throw new ApiError(answer.status, "unknown", `the server answered with status ${answer.status}`);
+  return await answer.text();
+}
+
 export function isAbort(error: unknown): boolean {
   return error instanceof DOMException && error.name === "AbortError";
 }

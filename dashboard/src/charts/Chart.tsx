@@ -104,7 +104,7 @@ export function Chart(props: ChartProps): JSX.Element {
       asked.current = began;
     },
     [visible, width > 0, keys, window],
-    { delay: loaded ? SETTLE : 0, onError: (error) => setProblem(error.message) },
+    { delay: loaded ? SETTLE : 0, onError: (error) => error && setProblem(error.message) },
   );
 
   // What is new: when the experiment has more rows.

@@ -30,20 +30,20 @@ export function usePoll(task: Task, milliseconds: number, dependencies: readonly
  * Run a task when it is first there and when a dependency changes, and again for as long as the server is what failed.
  *
  * @param options.delay Milliseconds before the first turn, in which dependencies may change further.
- * @param options.onError Called with what a turn threw.
+ * @param options.onError Called with what a turn threw, and with null once a later one went well.
  */
 export function useLoad(
   task: Task,
   dependencies: readonly unknown[],
-  options: { delay?: number; onError?: (error: Error) => void } = {},
+  options: { delay?: number; onError?: (error: Error | null) => void } = {},
 ): void {
   useEffect(() => {
     let failures = 0;
     return turns(
       task,
       (error) => {
-        if (error) options.onError?.(error);
-        failures += 1;
+        if (error || failures) options.onError?.(error);
+        failures = error ? failures + 1 : 0;
         return error && isPassing(error) ? backoff(failures) : null;
       },
       options.delay,

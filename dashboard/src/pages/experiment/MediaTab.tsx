@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
-import { ApiError, contentUrl, pages } from "../../api/client";
+import { contentUrl, getText, pages } from "../../api/client";
 import { parsePython } from "../../api/json";
 import type { Experiment, File as FileRow, Files } from "../../api/types";
 import { useLoad, usePoll } from "../../state/poll";
@@ -74,7 +74,7 @@ export function MediaTab({ record }: { record: Experiment }): JSX.Element {
         </label>
         <span class="muted" role="status">
           {whole(found.length)} of {whole(all.length)}
-          {rows.length >= FILES_MAX && `, of the newest ${whole(rows.length)} files`}
+          {rows.length >= FILES_MAX && `, of the first ${whole(rows.length)} files by name`}
         </span>
       </div>
       <div class="media">
@@ -156,14 +156,10 @@ function Json(props: { url: string; row: FileRow; show: (value: unknown) => JSX.
   useLoad(
     async (signal) => {
       if (isLarge) return;
-      const answer = await fetch(props.url, { signal }).catch(() => {
-        throw signal.aborted ? signal.reason : new ApiError(0, "offline", "the server does not answer");
-      });
-      if (!answer.ok) throw new ApiError(answer.status, "unknown", `the server answered with status ${answer.status}`);
-      setValue({ found: parsePython(await answer.text()) });
+      setValue({ found: parsePython(await getText(props.url, signal)) });
     },
     [props.url],
-    { onError: (error) => setProblem(error.message) },
+    { onError: (error) => setProblem(error?.message ?? null) },
   );
   if (isLarge) {
     return (

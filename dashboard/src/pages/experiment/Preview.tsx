@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
-import { ApiError, contentUrl } from "../../api/client";
+import { contentUrl, getText } from "../../api/client";
 import { indented } from "../../api/json";
 import type { File as FileRow } from "../../api/types";
 import { useLoad } from "../../state/poll";
@@ -42,15 +42,11 @@ function TextPreview({ url, row }: { url: string; row: FileRow }): JSX.Element {
   useLoad(
     async (signal) => {
       if (!row.sizeBytes) return setText("");
-      const answer = await fetch(url, { headers: { Range: `bytes=0-${TEXT_BYTES - 1}` }, signal }).catch(() => {
-        throw signal.aborted ? signal.reason : new ApiError(0, "offline", "the server does not answer");
-      });
-      if (!answer.ok) throw new ApiError(answer.status, "unknown", `the server answered with status ${answer.status}`);
-      const found = await answer.text();
+      const found = await getText(url, signal, { Range: `bytes=0-${TEXT_BYTES - 1}` });
       setText(row.contentType === "application/json" && row.sizeBytes <= TEXT_BYTES ? indented(found) : found);
     },
     [url],
-    { onError: (error) => setText(error.message) },
+    { onError: (error) => error && setText(error.message) },
   );
   return (
     <>

@@ -8,13 +8,13 @@ import { SearchField, Select } from "../../ui/basic";
 import { several, whole } from "../../ui/format";
 import { Popover } from "../../ui/Popover";
 import { plain } from "../../ui/terminal";
-import { Media, useHasMedia } from "./media/Media";
+import { Media } from "./media/Media";
 import { NewChart } from "./NewChart";
 import { Panel } from "./Panel";
 import { choiceOf, optionsOf, ranksIn } from "./ranks";
 import { listing } from "./runs";
 import { type Section, sectionsOf, shortTitle, within } from "./sections";
-import { axes, charts, chosenX, drawn, metrics, own, sampled } from "./state";
+import { axes, charts, chosenX, drawn, metrics, own, sampled, withMedia } from "./state";
 import { hasSweep, Sweep } from "./sweep/Sweep";
 import { show, SIZES, view } from "./view";
 
@@ -33,7 +33,6 @@ export function Charts(): JSX.Element {
   const { expanded } = view.value;
   const sections = sectionsOf(charts.value, own.value, view.value);
   const large = expanded === null ? undefined : [...own.value, ...charts.value].find((chart) => chart.title === expanded);
-  const hasMedia = useHasMedia();
   const pane = useRef<HTMLDivElement>(null);
   const [{ width, height }, setRoom] = useState({ width: 0, height: 0 });
   useEffect(() => {
@@ -55,7 +54,7 @@ export function Charts(): JSX.Element {
         ) : (
           <>
             <Sections sections={sections} room={width} />
-            {hasMedia && (
+            {withMedia.value.length > 0 && (
               <MadePart name="Media" told="images, tables and so on, by step">
                 <Media />
               </MadePart>

@@ -56,7 +56,7 @@ function Folders(): JSX.Element {
       for await (const tree of folderTree(signal)) setRoot(tree);
     },
     [],
-    { onError: (error) => setProblem(error.message) },
+    { onError: (error) => setProblem(error?.message ?? "") },
   );
   if (problem) return <p class="problem">{problem}</p>;
   if (!root) return <p class="muted">Loading…</p>;

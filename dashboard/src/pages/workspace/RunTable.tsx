@@ -8,7 +8,7 @@ import type { ListedExperiment } from "../../api/types";
 import { PRINTED_MAX, printing } from "../../state/printing";
 import { experimentPath } from "../../state/url";
 import { Link, now, standing, Tags, Time } from "../../ui/basic";
-import { duration, text, whole } from "../../ui/format";
+import { duration, several, text, whole } from "../../ui/format";
 import { plain } from "../../ui/terminal";
 import { VirtualList } from "../../ui/VirtualList";
 import { type Column, stepOf, valueOf } from "./columns";
@@ -323,7 +323,7 @@ function GroupCell({ column, group }: { column: Column; group: Group }): JSX.Ele
   if (column.key === "duration") return <>{duration(found.mean)}</>;
   const deviation = found.std === null ? "" : ` ±${short(found.std, 2)}`;
   return (
-    <span title={`mean of ${found.count}: ${text(found.mean)}${deviation}`}>
+    <span title={`mean of ${found.count === group.runs.length ? "" : `${found.count} of `}${several(group.runs.length, "run")}: ${text(found.mean)}${deviation}`}>
       {short(found.mean, GROUP_DIGITS)}
       <span class="muted">{deviation}</span>
     </span>

@@ -24,7 +24,7 @@ export function ViewMenu(): JSX.Element | null {
       await openFirst(of, signal);
     },
     [key, query.value.get("v")],
-    { onError: (error) => setProblem(error.message) },
+    { onError: (error) => setProblem(error?.message ?? "") },
   );
   if (!of) return null;
   const shown = current.value;

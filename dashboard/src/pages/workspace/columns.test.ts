@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 import type { ListedExperiment, MetricFields } from "../../api/types";
-import { chosenByThemselves, columnOf, differing, metricColumn, objectiveOf, paramColumn, valueOf } from "./columns";
+import { bestAmong, chosenByThemselves, columnOf, differing, metricColumn, objectiveOf, paramColumn, valueOf } from "./columns";
 import { tableText } from "./csv";
 
 const METRICS: MetricFields[] = [
@@ -38,6 +38,8 @@ test("a metric's column has the value that is asked for, and the best as it was 
   const one = run("a", { metrics: { val: { loss: summary } }, best: [{ metric: "val", field: "loss", value: "min" }] });
   const of = (aggregate: "last" | "max" | "best"): unknown => valueOf(metricColumn({ name: "val", field: "loss" }, aggregate), one, 0);
   expect([of("last"), of("max"), of("best")]).toEqual([2, 4, 0.5]);
+  expect(bestAmong({ name: "val", field: "loss" }, [run("b"), one])).toBe("min");
+  expect(bestAmong({ name: "val", field: "loss" }, [run("b")])).toBe("last");
   expect(valueOf(metricColumn({ name: "val", field: "acc" }), one, 0)).toBe(undefined);
 });
 

@@ -119,6 +119,12 @@ function bestOf(metric: MetricField, best: readonly BestOf[]): "min" | "max" | "
   return best.find((each) => each.metric === metric.name && each.field === metric.field)?.value ?? "last";
 }
 
+/** Which value of a field is the best, as any of these runs has defined it. */
+export function bestAmong(metric: MetricField, runs: readonly ListedExperiment[]): "min" | "max" | "last" {
+  const defining = runs.find(({ best }) => best?.some((each) => each.metric === metric.name && each.field === metric.field));
+  return bestOf(metric, defining?.best ?? []);
+}
+
 /** At which step the value of a column is; null where that is not known. */
 export function stepOf(column: Column, run: ListedExperiment): unknown {
   if (column.kind !== "metric") return null;

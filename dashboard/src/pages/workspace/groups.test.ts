@@ -21,6 +21,8 @@ test("runs are grouped by one or several parameters, and by all but the seed", (
   expect(grouped("params.lr", "params.seed")).toHaveLength(4);
   expect(grouped("-params.seed")).toEqual([["lr=0.1 opt=adam", "ab"], ["lr=0.2 opt=sgd", "cd"]]);
   expect(grouped()).toEqual([]);
+  const alike = [{ id: "a", prefix: "o/p/a", params: { "opt.lr": 1, "net.lr": 2, depth: 3 } }] as unknown as ListedExperiment[];
+  expect(groupsOf(alike, ["params.opt.lr", "params.net.lr", "params.depth"], 0)[0]!.label).toBe("opt.lr=1 net.lr=2 depth=3");
 });
 
 test("a group has mean and deviation of what are numbers, and what all have alike", () => {
@@ -28,6 +30,8 @@ test("a group has mean and deviation of what are numbers, and what all have alik
   expect(summaryOf(column("params.seed"), RUNS, 0)).toEqual({ mean: expect.closeTo(1 / 3), std: expect.closeTo(Math.sqrt(1 / 3)), count: 3 });
   expect(summaryOf(column("params.lr"), RUNS.slice(0, 1), 0)).toEqual({ mean: 0.1, std: null, count: 1 });
   expect(summaryOf(column("params.opt"), RUNS, 0)).toBe(null);
+  const large = [2n ** 60n, 2 ** 59, Number.NaN].map((seed) => ({ ...RUNS[0]!, params: { seed } }));
+  expect(summaryOf(column("params.seed"), large, 0)).toMatchObject({ mean: 0.75 * 2 ** 60, count: 2 });
   expect(sharedIn(column("params.opt"), RUNS.slice(0, 2), 0)).toBe("adam");
   expect(sharedIn(column("params.opt"), RUNS, 0)).toBe(undefined);
 });

@@ -46,7 +46,9 @@ function valueIn(column: Column, run: ListedExperiment, now: number): unknown {
 
 function labelOf(columns: readonly Column[], values: readonly unknown[]): string {
   if (!columns.length) return "all";
-  return columns.map((column, at) => `${column.title.split(/[./]/).at(-1)}=${text(values[at])}`).join(" ");
+  const ends = columns.map((column) => column.title.split(/[./]/).at(-1)!);
+  const nameOf = (at: number): string => (ends.indexOf(ends[at]!) === ends.lastIndexOf(ends[at]!) ? ends[at]! : columns[at]!.title);
+  return columns.map((_, at) => `${nameOf(at)}=${text(values[at])}`).join(" ");
 }
 
 export interface Summary {
@@ -58,7 +60,9 @@ export interface Summary {
 
 /** What the runs of a group have in a column; null where that are no numbers. */
 export function summaryOf(column: Column, runs: readonly ListedExperiment[], now: number): Summary | null {
-  const values = runs.map((run) => valueOf(column, run, now)).filter((value) => typeof value === "number" && Number.isFinite(value)) as number[];
+  const given = runs.map((run) => valueOf(column, run, now));
+  // an integer that no double holds counts as the nearest one
+  const values = given.map((value) => (typeof value === "bigint" ? Number(value) : value)).filter((value): value is number => Number.isFinite(value));
   if (!values.length) return null;
   // as of Welford: a difference of sums of squares would lose all digits of numbers that lie close together
   let [mean, squares] = [0, 0];

@@ -50,6 +50,10 @@ function withoutMedia(fields: readonly string[]): readonly string[] {
   return media.length ? fields.filter((field) => !media.some((each) => field.startsWith(each))) : fields;
 }
 
+export function hasMedia({ fields }: Pick<MetricFields, "fields">): boolean {
+  return fields.some((field) => field.endsWith(TYPE));
+}
+
 /** A chart that somebody has put together: what it is called, and what it shows, each as it was written. */
 export interface Own {
   title: string;

@@ -14,7 +14,7 @@ import { type Group, groupsOf } from "./groups";
 import { laidOut } from "./heads/layout";
 import { type Coloring, coloringOf } from "./coloring";
 import { type Asked, listing, nameIn } from "./runs";
-import { axesOf, chartsOf, ownCharts } from "./sections";
+import { axesOf, chartsOf, hasMedia, ownCharts } from "./sections";
 import { view } from "./view";
 import { drawnGroups, drawnRuns } from "./visible";
 
@@ -190,6 +190,9 @@ export async function loadAttempts(runs: readonly ListedExperiment[], signal: Ab
 export function fieldsIn(run: ListedExperiment, name: string | null): readonly string[] | undefined {
   return byName.value.get(run.id)?.get(name);
 }
+
+/** Of the drawn runs those that have logged images, tables and the like. */
+export const withMedia = computed(() => drawn.value.filter((run) => fields.value.get(run.id)?.metrics.some(hasMedia)));
 
 const byName = computed((): ReadonlyMap<string, ReadonlyMap<string | null, readonly string[]>> => {
   const index = (all: readonly MetricFields[]): ReadonlyMap<string | null, readonly string[]> =>

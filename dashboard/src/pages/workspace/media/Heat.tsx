@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
-import { contentUrl } from "../../../api/client";
+import { contentUrl, getText } from "../../../api/client";
 import { parsePython } from "../../../api/json";
 import { useLoad } from "../../../state/poll";
 import { theme } from "../../../state/theme";
@@ -27,11 +27,17 @@ export function Heat(props: { series: MediaSeries; run: string; step: number }):
   const { series, run, step } = props;
   const canvas = useRef<HTMLCanvasElement>(null);
   const [columns, setColumns] = useState<readonly Column[]>([]);
-  useLoad(async (signal) => setColumns(await read(spreadOver(series.items, COLUMNS_MAX), run, signal)), [run, series.title, series.items.length]);
+  const [problem, setProblem] = useState("");
+  useLoad(
+    async (signal) => setColumns(await read(spreadOver(series.items, COLUMNS_MAX), run, signal)),
+    [run, series.title, series.items.length],
+    { onError: (error) => setProblem(error?.message ?? "") },
+  );
   const ends = endsOf(columns);
   useEffect(() => {
     if (canvas.current && ends) draw(canvas.current, columns, ends, step);
   }, [columns, step, theme.value]);
+  if (problem) return <p class="problem">{problem}</p>;
   return (
     <figure class="heat" aria-label={`Histograms of ${whole(series.items.length)} steps`}>
       <canvas ref={canvas} width={WIDTH} height={HEIGHT} role="img" aria-label={`Histograms of ${series.title} over steps`} />
@@ -53,8 +59,7 @@ async function read(items: readonly MediaItem[], run: string, signal: AbortSigna
   const found: Column[] = [];
   for (let start = 0; start < items.length; start += AT_ONCE) {
     const some = items.slice(start, start + AT_ONCE).filter((item) => item.row.available);
-    const answers = await Promise.all(some.map((item) => fetch(contentUrl(run, item.row.id), { signal })));
-    const values = await Promise.all(answers.map((answer) => (answer.ok ? answer.text().then(parsePython) : null)));
+    const values = await Promise.all(some.map(async (item) => parsePython(await getText(contentUrl(run, item.row.id), signal))));
     some.forEach((item, at) => {
       const histogram = histogramOf(values[at]);
       if (histogram?.counts.length) found.push({ step: item.step, histogram });

@@ -1,10 +1,9 @@
 /** Images, sounds, tables, texts and histograms of several runs side by side, with one slider of steps for all. */
 
-import { signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
-import { get, pages } from "../../../api/client";
+import { pages } from "../../../api/client";
 import type { Files, ListedExperiment } from "../../../api/types";
 import { useLoad } from "../../../state/poll";
 import { natural, several, whole } from "../../../ui/format";
@@ -13,37 +12,24 @@ import { FOLDER, itemAt, type MediaSeries, mediaSeries, stepsOf } from "../../ex
 import { Contents } from "../../experiment/MediaTab";
 import { nameIn } from "../runs";
 import { matcher } from "../sections";
-import { colors, drawn } from "../state";
+import { colors, withMedia } from "../state";
 import { show, view } from "../view";
 import { Heat } from "./Heat";
 
-/** Runs side by side, and those of which is looked whether there is anything. */
-const [RUNS_MAX, LOOKED_AT] = [6, 3];
+/** Runs side by side. */
+const RUNS_MAX = 6;
 const FILES_MAX = 3000;
 
-/** By a run's id, how many media it has. */
-const counts = signal<ReadonlyMap<string, number>>(new Map());
-
-/** Whether there is anything to show; it is looked for once of each run. */
-export function useHasMedia(): boolean {
-  const looked = drawn.value.slice(0, LOOKED_AT);
-  useLoad(
-    async (signal) => {
-      for (const { id } of looked) {
-        if (counts.peek().has(id)) continue;
-        const { total } = await get<Files>(`experiments/${id}/files`, { path: FOLDER, limit: 0 }, signal);
-        counts.value = new Map(counts.peek()).set(id, total);
-      }
-    },
-    [looked.map((run) => run.id).join()],
-  );
-  return looked.some((run) => (counts.value.get(run.id) ?? 0) > 0);
+interface OfRun {
+  series: readonly MediaSeries[];
+  /** Whether there are more files than were looked at. */
+  isCut: boolean;
 }
 
-type Found = ReadonlyMap<string, readonly MediaSeries[]>;
+type Found = ReadonlyMap<string, OfRun>;
 
 export function Media(): JSX.Element {
-  const runs = drawn.value.slice(0, RUNS_MAX);
+  const runs = withMedia.value.slice(0, RUNS_MAX);
   const [found, setFound] = useState<Found | null>(null);
   const [problem, setProblem] = useState("");
   useLoad(
@@ -52,31 +38,32 @@ export function Media(): JSX.Element {
       setFound(new Map(all));
     },
     [runs.map((run) => `${run.id} ${run.entries}`).join()],
-    { onError: (error) => setProblem(error.message) },
+    { onError: (error) => setProblem(error?.message ?? "") },
   );
   if (problem) return <p class="problem">{problem}</p>;
   if (!found) return <p class="note">Loading…</p>;
   return <Strips runs={runs} found={found} />;
 }
 
-async function seriesOf({ id }: ListedExperiment, signal: AbortSignal): Promise<MediaSeries[]> {
+async function seriesOf({ id }: ListedExperiment, signal: AbortSignal): Promise<OfRun> {
   const rows: Files["data"] = [];
   for await (const page of pages<Files>(`experiments/${id}/files`, { path: FOLDER, limit: 1000 }, signal)) {
     rows.push(...page.data);
-    if (rows.length >= FILES_MAX) break;
+    if (rows.length >= FILES_MAX) return { series: mediaSeries(rows), isCut: page.hasMore };
   }
-  return mediaSeries(rows);
+  return { series: mediaSeries(rows), isCut: false };
 }
 
 function Strips({ runs, found }: { runs: readonly ListedExperiment[]; found: Found }): JSX.Element {
   const { find, step, folder } = view.value;
-  const all = [...found.values()].flat();
+  const all = [...found.values()].flatMap(({ series }) => series);
+  const cut = runs.filter((run) => found.get(run.id)?.isCut);
   const steps = stepsOf(all);
   const fits = matcher(find);
   const titles = [...new Set(all.map((series) => series.title))].filter(fits).sort(natural);
   const chosen = step ?? steps.at(-1) ?? 0;
   const at = Math.max(0, steps.findLastIndex((each) => each <= chosen));
-  const having = runs.filter((run) => found.get(run.id)?.length);
+  const having = runs.filter((run) => found.get(run.id)?.series.length);
   return (
     <div class="strips">
       <label class="field strips-step">
@@ -94,7 +81,8 @@ function Strips({ runs, found }: { runs: readonly ListedExperiment[]; found: Fou
         />
         <b>{whole(steps[at] ?? 0)}</b>
         <span class="muted">
-          {drawn.value.length > RUNS_MAX && `the first ${RUNS_MAX} of ${several(drawn.value.length, "run")}`}
+          {withMedia.value.length > RUNS_MAX && `the first ${RUNS_MAX} of ${several(withMedia.value.length, "run")} that have any`}
+          {cut.length > 0 && ` · of ${cut.map((run) => plain(nameIn(run, folder))).join(", ")} the first ${whole(FILES_MAX)} files by name, and no more`}
         </span>
       </label>
       <div class="strips-scroll" tabIndex={0} role="region" aria-label="Media of the runs">
@@ -114,7 +102,7 @@ function Strips({ runs, found }: { runs: readonly ListedExperiment[]; found: Fou
               <tr key={title}>
                 <th scope="row">{plain(title)}</th>
                 {having.map((run) => {
-                  const series = found.get(run.id)?.find((each) => each.title === title);
+                  const series = found.get(run.id)?.series.find((each) => each.title === title);
                   return (
                     <td key={run.id}>{series ? <Cell series={series} run={run} step={steps[at] ?? 0} /> : <span class="muted">–</span>}</td>
                   );

@@ -44,6 +44,7 @@ export function Bars({ points, names, ascends, onOpen }: Shown & { ascends: bool
           );
         })}
       </ol>
+      {found.length < points.length && <p class="note">{points.length - found.length} without it.</p>}
       {found.length > SHOWN && <p class="note">The first {SHOWN} of {found.length}.</p>}
     </div>
   );

@@ -8,31 +8,34 @@ import type { Importance as Answer, ParamImportance } from "../../../api/types";
 import { useLoad } from "../../../state/poll";
 import { several, whole } from "../../../ui/format";
 import { plain } from "../../../ui/terminal";
-import type { Column } from "../columns";
+import { bestAmong, type Column } from "../columns";
 import { short } from "../plot/read";
 import { shownBy } from "../runs";
+import { drawn } from "../state";
 import { view } from "../view";
 
 const SHOWN = 12;
 const DIGITS = 2;
-/** What the server knows of each run. */
-const VALUES: readonly string[] = ["last", "min", "max", "mean"];
+/** What the server works it out for. */
+const VALUES = ["last", "min", "max", "mean"] as const;
 
 export function Importance({ column }: { column: Extract<Column, { kind: "metric" }> }): JSX.Element {
   const { folder, filter } = view.value;
   const [answer, setAnswer] = useState<Answer | null>(null);
   const [problem, setProblem] = useState("");
+  const wanted = column.aggregate === "best" ? bestAmong(column.metric, drawn.value) : column.aggregate;
+  const value = VALUES.find((each) => each === wanted);
   useLoad(
     async (signal) => {
+      if (!value) return;
       const { name, field } = column.metric;
-      const value = VALUES.includes(column.aggregate) ? column.aggregate : "last";
       const asked = { prefix: folder || null, filter: shownBy(filter), metric: name, field, value };
       setAnswer(await get<Answer>("importance", asked, signal));
-      setProblem("");
     },
-    [column.key, folder, filter],
-    { onError: (error) => setProblem(error.message) },
+    [column.key, value, folder, filter],
+    { onError: (error) => setProblem(error?.message ?? "") },
   );
+  if (!value) return <p class="note">What matters for the {column.aggregate} is not worked out: choose {VALUES.join(", ")} or best.</p>;
   if (problem) return <p class="note">{problem}</p>;
   if (!answer) return <p class="note">Working it out…</p>;
   const hasForest = answer.data.some((each) => each.importance !== null);

@@ -5,6 +5,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 
 import { experimentPath, navigate } from "../../../state/url";
 import { now, Select } from "../../../ui/basic";
+import { several } from "../../../ui/format";
 import { nameIn } from "../runs";
 import { AGGREGATES, type Aggregate, type Column, columnOf, differing, metricColumn, metricTitle, valueOf } from "../columns";
 import { charts, colors, drawn, goal, metrics } from "../state";
@@ -31,7 +32,8 @@ export function Sweep(): JSX.Element | null {
     sized.observe(box.current!);
     return () => sized.disconnect();
   }, []);
-  const params = differing(drawn.value).slice(0, DIMENSIONS_MAX);
+  const all = differing(drawn.value);
+  const params = dimensions(all, chosen);
   const of = Math.max(0, params.indexOf(chosen ?? ""));
   return (
     <div ref={box} class="sweep">
@@ -41,14 +43,21 @@ export function Sweep(): JSX.Element | null {
           <Select
             label="by"
             value={params[of] ?? ""}
-            options={params.map((name) => [name, name] as const)}
+            options={all.map((name) => [name, name] as const)}
             onChange={setChosen}
           />
+          {params.length < all.length && <span class="note">{params.length} of {several(all.length, "parameter")} at once</span>}
         </div>
       )}
       {result && width > 0 && <Parts result={result} params={params} of={of} width={width} />}
     </div>
   );
+}
+
+/** The parameters that are shown at once: the first ones, and the one that was chosen. */
+export function dimensions(all: readonly string[], chosen: string | null): string[] {
+  const first = all.slice(0, DIMENSIONS_MAX);
+  return chosen === null || first.includes(chosen) || !all.includes(chosen) ? first : [...first.slice(0, -1), chosen];
 }
 
 function Parts(props: { result: Column; params: readonly string[]; of: number; width: number }): JSX.Element {
