@@ -11,7 +11,7 @@ import { whole } from "../../ui/format";
 import { plain } from "../../ui/terminal";
 import { curves } from "./curves";
 import { cursor, hovered } from "./hover";
-import { askFor, linesOf, type Shown, traceFor } from "./lines";
+import { askFor, lackOf, linesOf, type Shown, traceFor } from "./lines";
 import { Resize, type Size } from "./panel/Resize";
 import { above, type Bounds, changedIn, PLAIN } from "./panel/settings";
 import { SettingsMenu } from "./panel/SettingsMenu";
@@ -210,6 +210,7 @@ export function Panel(props: {
     if (hasNothing) markEmpty(chart.title);
   }, [hasNothing]);
 
+  const lacking = scene && lackOf(lines, asks, axis);
   const isWaiting = isSeen && lines.length > 0 && !traces.length;
   const problem = traces.length ? undefined : asks.map((ask) => curves.problemOf(ask)).find(Boolean);
   return (
@@ -244,6 +245,11 @@ export function Panel(props: {
         )}
         {problem && <p class="plot-none">{problem}</p>}
       </div>
+      {lacking && (
+        <span class="plot-lacking" title={lacking.of}>
+          {lacking.text}
+        </span>
+      )}
       {scene && axisTitle(axis) && <span class={`plot-axis ${axis === chosenX.value ? "" : "other"}`}>{axisTitle(axis)}</span>}
       {props.columns !== null && (
         <Resize

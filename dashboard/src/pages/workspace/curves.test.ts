@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
+import { connection } from "../../state/connection";
 import { type Answer, type Ask, Curves, type Fetch } from "./curves";
 
 const WINDOW = { x: "step", start: null, stop: null, width: 64, smooth: null };
@@ -14,6 +15,7 @@ interface Open {
   panels: Panels;
   signal: AbortSignal;
   answer: (answer: Answer) => Promise<void>;
+  fail: (error: Error) => Promise<void>;
 }
 
 beforeEach(() => {
@@ -37,7 +39,11 @@ function asked(): { curves: Curves; open: Open[] } {
           resolve(given);
           await vi.advanceTimersByTimeAsync(20);
         };
-        open.push({ panels, signal, answer });
+        const fail = async (error: Error): Promise<void> => {
+          reject(error);
+          await vi.advanceTimersByTimeAsync(20);
+        };
+        open.push({ panels, signal, answer, fail });
       }),
   );
   return { curves, open };
@@ -109,6 +115,37 @@ test("a line that cannot be drawn says why, and the others are drawn", async () 
   await open[0]!.answer({ ...answer, data: [{ panel: 0, line: 0, error: { message: "it was deleted" } }, answer.data[1]!] });
   expect(curves.problemOf(line("a"))).toBe("it was deleted");
   expect(curves.get(line("b"))).toBeDefined();
+});
+
+test("what failed is asked for again, the more seldom the more often it did, and says why meanwhile", async () => {
+  const { curves, open } = asked();
+  const pass = (milliseconds: number): Promise<unknown> => vi.advanceTimersByTimeAsync(milliseconds);
+  curves.want("one", [line("a")], () => undefined);
+  for (const pause of [100, 3000, 6000, 12_000]) {
+    const before = open.length;
+    await pass(pause - 100);
+    expect(open).toHaveLength(before);
+    await pass(200);
+    expect(open).toHaveLength(before + 1);
+    await open.at(-1)!.answer({ data: [{ panel: 0, line: 0, error: { message: "it has no epoch (yet)" } }], rest: [] });
+    expect(curves.problemOf(line("a"))).toBe("it has no epoch (yet)");
+  }
+});
+
+test("what was asked for while the server was away comes when it is back", async () => {
+  const { curves, open } = asked();
+  curves.want("one", [line("a")], () => undefined);
+  await vi.advanceTimersByTimeAsync(100);
+  connection.value = { online: false, since: 0 };
+  await open[0]!.fail(new Error("the server does not answer"));
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(open).toHaveLength(1);
+  connection.value = { online: true, since: null };
+  await vi.advanceTimersByTimeAsync(4000);
+  expect(open).toHaveLength(2);
+  await open[1]!.answer(all(open[1]!.panels));
+  expect(curves.get(line("a"))).toBeDefined();
+  expect(curves.problemOf(line("a"))).toBe(undefined);
 });
 
 test("until another range has come the line is there as it was, and memory is bounded", async () => {

@@ -41,6 +41,8 @@ export interface Ask {
 export interface Curve {
   version: number;
   points: Points;
+  /** Over what it is drawn: the index where steps were asked for, and there are none. */
+  x: string;
   /** With which to ask for what is new. */
   cursor: string;
 }
@@ -50,6 +52,7 @@ interface AnsweredLine {
   line: number;
   error?: { message: string };
   unchanged?: boolean;
+  x?: string;
   cursor?: string;
   first?: number;
   columns?: Columns;
@@ -71,8 +74,8 @@ const AT_ONCE = 2;
 const [LINES_MAX, MEMBERS_MAX] = [240, 8000];
 /** Numbers that are kept: about 100 MB. */
 const NUMBERS_MAX = 12_000_000;
-/** Milliseconds: what comes together is asked for together; and until it is asked again for what failed. */
-const [TOGETHER, AGAIN] = [16, 3000];
+/** Milliseconds: what comes together is asked for together; and until it is asked again for what failed, at first and at last. */
+const [TOGETHER, AGAIN, AGAIN_MAX] = [16, 3000, 120_000];
 
 /** Tells lines apart, whatever their rows. */
 export function keyOf({ source, window }: Ask): string {
@@ -90,13 +93,22 @@ interface Running {
   controller: AbortController;
 }
 
+interface Failed {
+  version: number;
+  message: string;
+  /** How often in turn. */
+  times: number;
+  /** Whether it is asked for again. */
+  isDue: boolean;
+}
+
 export class Curves {
   private readonly known = new Map<string, Curve>();
   /** Of each line, as it was drawn last, however it was: it is shown until there is what is asked for. */
   private readonly latest = new Map<string, string>();
   private readonly wanting = new Map<string, Wanting>();
   private readonly running = new Set<Running>();
-  private readonly failed = new Map<string, { version: number; message: string }>();
+  private readonly failed = new Map<string, Failed>();
   private numbers = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private readonly changed = new Set<string>();
@@ -169,7 +181,9 @@ export class Curves {
           const key = keyOf(ask);
           const known = this.known.get(key);
           if (isNew === (known !== undefined) || busy.has(key) || found.has(key)) continue;
-          if (known?.version === ask.version || this.failed.get(key)?.version === ask.version) continue;
+          if (known?.version === ask.version) continue;
+          const failed = this.failed.get(key);
+          if (failed?.version === ask.version && !failed.isDue) continue;
           members += ask.source.experiments?.length ?? 0;
           if (found.size && (found.size >= LINES_MAX || members > MEMBERS_MAX)) return found;
           found.set(key, ask);
@@ -223,19 +237,28 @@ export class Curves {
     if (line.unchanged && known) this.known.set(key, { ...known, version: ask.version });
     else {
       const points = merged(known?.points, line.first ?? 0, line.columns ?? {});
-      this.keep(key, { version: ask.version, points, cursor: line.cursor ?? "" });
+      this.keep(key, { version: ask.version, points, x: line.x ?? ask.window.x, cursor: line.cursor ?? "" });
       this.latest.set(JSON.stringify([ask.source, ask.window.x]), key);
       this.tell(key);
     }
   }
 
   private fail(key: string, ask: Ask, message: string): void {
-    this.failed.set(key, { version: ask.version, message });
+    const before = this.failed.get(key);
+    const times = before?.version === ask.version ? before.times + 1 : 1;
+    const failed = { version: ask.version, message, times, isDue: false };
+    this.failed.set(key, failed);
     this.tell(key);
+    this.later(failed, Math.min(AGAIN_MAX, AGAIN * 2 ** (times - 1)));
+  }
+
+  /** What a run lacks it may have later; while the server is away nothing is asked for, and then all that was. */
+  private later(failed: Failed, pause: number): void {
     setTimeout(() => {
-      if (connection.peek().online) this.failed.delete(key);
+      if (!connection.peek().online) return this.later(failed, AGAIN);
+      failed.isDue = true;
       this.soon(0);
-    }, AGAIN);
+    }, pause);
   }
 
   private keep(key: string, curve: Curve): void {

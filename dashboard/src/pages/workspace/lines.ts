@@ -8,7 +8,7 @@ import type { Group } from "./groups";
 import { isWithout, known } from "./ranks";
 import { nameIn } from "./runs";
 import type { Bounds } from "./panel/settings";
-import { type ChartOf, type Part, partTitle } from "./sections";
+import { axisTitle, type ChartOf, type Part, partTitle } from "./sections";
 import { attemptOf, colors, drawn, fieldsIn, groupId, groupsDrawn, isGrouped, isSettled, opened } from "./state";
 import { view } from "./view";
 
@@ -106,6 +106,26 @@ export function askFor(line: Line, { axis, range, width, smooth }: Shown): Ask {
   const [start, stop] = range ?? [null, null];
   const wide = Math.max(WIDTH_STEP, Math.ceil(width / WIDTH_STEP) * WIDTH_STEP);
   return { source: line.source, version: line.version, window: { x: axis, start, stop, width: wide, smooth } };
+}
+
+/** What a chart does not show, or otherwise than the others, of lines that have answered: in few words, and of which runs. */
+export function lackOf(lines: readonly Line[], asks: readonly Ask[], axis: string): { text: string; of: string } | null {
+  const [without, byIndex]: [string[], string[]] = [[], []];
+  asks.forEach((ask, at) => {
+    const curve = curves.get(ask);
+    const { label } = lines[at]!.of;
+    // in a part of x there need be nothing
+    const isWhole = ask.window.start === null && ask.window.stop === null;
+    if (curves.problemOf(ask) !== undefined || (curve && !curve.points.x.length && isWhole)) without.push(label);
+    else if (curve && curve.x !== ask.window.x) byIndex.push(label);
+  });
+  const isMixed = byIndex.length > 0 && byIndex.length + without.length < asks.length;
+  if (without.length === asks.length || !(without.length || isMixed)) return null;
+  const texts = [
+    ...(without.length ? [`${without.length} of ${asks.length} have nothing over ${axisTitle(axis) || "time"}`] : []),
+    ...(isMixed ? [`${byIndex.length} of ${asks.length} by index, for want of a ${axis}`] : []),
+  ];
+  return { text: texts.join(", "), of: [...without, ...(isMixed ? byIndex : [])].join("\n") };
 }
 
 /** What is drawn of a line: as it is asked for where that is there, else as it was before. */
