@@ -134,6 +134,38 @@ def test_a_readme_is_edited_with_a_preview_and_two_who_do_lose_nothing(
 
 
 @pytest.mark.slow
+def test_what_is_begun_is_there_after_other_pages_a_reload_and_another_sign_in(
+    sweep: EmbeddedServer, window: Window
+) -> None:
+    """Until it is saved or cancelled, and only of the run that it is about."""
+    window.expected.append("401")
+    page = window.page
+    path = f"{sweep.url}/experiments/{RUNS[1]}?tab=overview"
+    page.goto(path)
+    page.get_by_role("button", name="Write a note").click()
+    note = page.get_by_label("Note in Markdown")
+    note.fill(NOTE)
+    page.get_by_role("tab", name="Console").click()
+    page.get_by_role("tab", name="Overview").click()
+    expect(note).to_have_value(NOTE)
+    page.reload()
+    expect(note).to_have_value(NOTE)
+    page.goto(f"{sweep.url}/experiments/{RUNS[2]}?tab=overview")
+    expect(page.get_by_role("button", name="Write a note")).to_be_visible()
+    expect(note).to_have_count(0)
+    page.goto(path)
+    expect(note).to_have_value(NOTE)
+    # the session ends in the middle, and is told by the attempt to save
+    page.context.clear_cookies()
+    page.get_by_role("region", name="Note", exact=True).get_by_role("button", name="Save").click()
+    page.get_by_label("Token").fill(TOKEN)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(note).to_have_value(NOTE)
+    page.get_by_role("region", name="Note", exact=True).get_by_role("button", name="Cancel").click()
+    page.reload()
+    expect(page.get_by_role("button", name="Write a note")).to_be_visible()
+
+
 def test_with_a_token_that_only_reads_there_is_nothing_to_change_with(
     sweep: EmbeddedServer, open_window: Callable[..., Window]
 ) -> None:

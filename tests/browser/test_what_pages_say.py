@@ -12,11 +12,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+import ml_dash
 from ml_dash import Experiment
 from tests.browser.ui import Ui, over
 from tests.browser.window import Window
 
-ROWS, SPIKE, NAMES = 100_000, 43_217, 2000
+ROWS, SPIKE, NAMES, SECTIONS = 100_000, 43_217, 2000, 300
 TOKYO = "Asia/Tokyo"
 
 
@@ -44,9 +45,29 @@ def _write(root: str) -> None:
         for value in (1.0, math.nan, math.inf, 2.0):
             exp.metrics("odd").log(value=value)
         exp.log("\x1b[31mred\x1b[0m")
+    _write_apart(root)
     with begin("wide", root).run as exp:
         for number in range(NAMES):
             exp.metrics(f"layer/{number}").log(norm=float(number))
+
+
+def _write_apart(root: str) -> None:
+    """Write runs that have little in common: steps, media, names."""
+    for name, every in (("dense", 1), ("sparse", 100)):
+        with begin(f"apart/{name}", root).run as exp:
+            exp.params.set(every=every, seed=2**53 + every)
+            for step in range(0, 1001, every):
+                exp.metrics("apart").log(step=step, loss=float(step))
+                exp.metrics("some").log(loss=float(step), **({"epoch": step} if every == 1 else {}))
+    for number in range(8):  # only some of them have any media
+        with begin(f"media/{number}", root).run as exp:
+            for step in (0, 10):
+                exp.metrics("val").log(step=step, loss=float(step))
+                if number < 2:
+                    exp.metrics("val").log(step=step, said=ml_dash.Text(f"{number} at {step}"))
+    with begin("layers", root).run as exp:
+        for number in range(SECTIONS * 20):
+            exp.metrics(f"layer{number // 20}/unit{number % 20}").log(norm=float(number))
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +127,8 @@ def test_no_spike_is_lost_and_no_run_goes_on_behind_its_end(visit: Callable[[str
     for share in range(40, 62):
         point(page, chart, share / 100 + 0.01)
         for text in page.locator(".tip-row").all_inner_texts():
-            highest = max(highest, *(float(each) for each in re.findall(r"\d+\.\d+|\d+", text)))
+            values = re.sub(r"[\d,]+ rows|at step \d+", "", text)
+            highest = max(highest, *(float(each) for each in re.findall(r"\d+\.\d+|\d+", values)))
     assert highest == 5.0
 
 
@@ -168,6 +190,73 @@ def test_thousands_of_names_come_as_people_count(visit: Callable[[str], Page]) -
     page.get_by_role("button", name="Columns").click()
     page.get_by_label("Find a column").fill(f"layer/{NAMES - 2}/")
     expect(page.get_by_role("group", name="Metrics").get_by_role("checkbox")).to_have_count(1)
+
+
+@pytest.mark.slow
+def test_hundreds_of_sections_are_made_as_somebody_scrolls_there(visit: Callable[[str], Page]) -> None:
+    page = visit(only("layers"))
+    charts = page.locator("figure[data-chart]")
+    expect(plot(page, "layer0/unit0/norm")).to_have_attribute("aria-label", re.compile("layers: last 0"))
+    assert charts.count() <= 200
+    expect(page.get_by_text(re.compile("more sections below$"))).to_be_visible()
+    seen = charts.count()
+    page.locator(".charts-pane").evaluate("pane => pane.scrollTop = pane.scrollHeight")
+    expect(charts.nth(seen)).to_be_visible()
+    page.get_by_label("Find charts").fill(f"layer{SECTIONS - 1}/unit19/")
+    expect(charts).to_have_count(1)
+    last = re.compile(f"layers: last {SECTIONS * 20 - 1}$")
+    expect(charts.locator(".plot")).to_have_attribute("aria-label", last)
+
+
+@pytest.mark.slow
+def test_each_value_is_told_of_a_step_that_was_logged(visit: Callable[[str], Page]) -> None:
+    """Of a line that has none at the step above, its own; of several rows, how many; of a group, none between two."""
+    page = visit(only("apart/dense", "apart/sparse"))
+    chart = plot(page, "apart/loss")
+    expect(chart).to_have_attribute("aria-label", re.compile("dense: last"))
+    found = 0
+    for share in range(20, 96, 3):
+        point(page, chart, share / 100)
+        head = int(page.locator(".tip-x").inner_text().removeprefix("step "))
+        for text in page.locator(".tip-row").all_inner_texts():
+            told = re.search(r"(dense|sparse)\s+([\d.]+)", text)
+            assert told is not None
+            own = re.search(r"at step (\d+)", text)
+            rows = re.search(r"(\d+) rows", text)
+            step = int(own[1]) if own else head
+            # what is not told to be elsewhere is as near as one can see, and no mean goes over more than its rows
+            assert abs(float(told[2]) - step) <= (int(rows[1]) if rows else 0) + (0 if own else 8), text
+            found += own is not None
+    assert found
+    page.goto(f"{page.url.split('?')[0]}/apart?group=status&x=step")
+    expect(chart).to_have_attribute("aria-label", re.compile("Status=completed: last 1000"))
+    for share in range(20, 96, 3):
+        point(page, chart, share / 100)
+        assert re.fullmatch(r"step \d+", page.locator(".tip-x").inner_text())
+
+
+@pytest.mark.slow
+def test_a_chart_says_which_runs_it_does_not_show(visit: Callable[[str], Page]) -> None:
+    page = visit(f"{only('apart/dense', 'apart/sparse')}&x=epoch")
+    lacking = page.locator('[data-chart="some/loss"] .plot-lacking')
+    expect(lacking).to_have_text("1 of 2 have nothing over epoch")
+    expect(lacking).to_have_attribute("title", "apart/sparse")
+    expect(page.locator('[data-chart="apart/loss"] .plot-lacking')).to_have_count(0)
+
+
+@pytest.mark.slow
+def test_media_are_those_of_whichever_drawn_runs_have_any(visit: Callable[[str], Page]) -> None:
+    """And they come once the server is back, if it was away."""
+    page = visit("/p/alice/true/media?show=all&turn=Media")
+    media = page.get_by_role("region", name="Media of the runs")
+    expect(media).to_contain_text("0 at 10")
+    expect(media).to_contain_text("1 at 10")
+    expect(media.get_by_role("columnheader")).to_have_count(2)
+    page.route(re.compile("/files"), lambda route: route.abort("internetdisconnected"))
+    page.reload()
+    expect(page.get_by_role("region", name="Media", exact=True)).to_contain_text("does not answer")
+    page.unroute(re.compile("/files"))
+    expect(media).to_contain_text("1 at 10")
 
 
 @pytest.mark.slow

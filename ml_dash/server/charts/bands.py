@@ -105,9 +105,7 @@ def band(members: Sequence[Member], start: float | None, stop: float | None, wid
     return Band(cell, {name: column[some] for name, column in columns.items()})
 
 
-def _own(
-    members: Sequence[Member], low: float, high: float, width: int, *, open_ended: bool
-) -> Array | None:
+def _own(members: Sequence[Member], low: float, high: float, width: int, *, open_ended: bool) -> Array | None:
     """Return the x of all points of these runs in a range; None where these are none, or more than `width`."""
     found = np.empty(0)
     for each in members:

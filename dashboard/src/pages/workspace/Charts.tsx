@@ -73,13 +73,18 @@ export function Charts(): JSX.Element {
   );
 }
 
+/** What can be chosen, with what was, though none of the drawn runs has it. */
+function withChosen(all: readonly (readonly [string, string])[], chosen: string): readonly (readonly [string, string])[] {
+  return all.some(([name]) => name === chosen) ? all : [...all, [chosen, `${chosen} (none has it)`]];
+}
+
 function Toolbar(): JSX.Element {
   const { find, smoothing, log, logX, size, zoom, ranks } = view.value;
   const found = ranksIn(sampled.value);
   return (
     <div class="toolbar" role="toolbar" aria-label="All charts">
       <SearchField label="Find charts" placeholder="Find charts: loss|acc" value={find} onInput={(value) => show({ find: value })} />
-      <Select label="x" value={chosenX.value} options={axes.value} onChange={(x) => show({ x, zoom: new Map() })} />
+      <Select label="x" value={chosenX.value} options={withChosen(axes.value, chosenX.value)} onChange={(x) => show({ x, zoom: new Map() })} />
       {(found.length > 1 || ranks !== null) && (
         <Select label="Ranks" value={String(ranks ?? "all")} options={optionsOf(found, ranks)} onChange={(next) => show({ ranks: choiceOf(next) })} />
       )}

@@ -4,10 +4,12 @@ import { Check, ChevronDown, Link2, Save, Trash2 } from "lucide-preact";
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
+import type { SavedView } from "../../api/types";
 import { addressOf } from "../../state/base";
 import { useLoad } from "../../state/poll";
 import { mayWrite } from "../../state/session";
 import { folderPath, query } from "../../state/url";
+import { tell } from "../../ui/Notice";
 import { Popover } from "../../ui/Popover";
 import { plain } from "../../ui/terminal";
 import { view } from "./view";
@@ -99,7 +101,7 @@ function ViewList({ of, told }: { of: readonly [string, string]; told: (task: ()
               <span class="muted">{[each.mine ? "mine" : (each.who ?? ""), each.default ? "default" : ""].filter(Boolean).join(", ")}</span>
             </button>
             {(each.mine || mayShare) && (
-              <button type="button" class="icon" aria-label={`Delete ${each.name}`} onClick={() => void told(() => discard(of, each))}>
+              <button type="button" class="icon" aria-label={`Delete ${each.name}`} onClick={() => void told(() => remove(of, each))}>
                 <Trash2 />
               </button>
             )}
@@ -125,6 +127,11 @@ function ViewList({ of, told }: { of: readonly [string, string]; told: (task: ()
       </form>
     </div>
   );
+}
+
+async function remove(of: readonly [string, string], view: SavedView): Promise<void> {
+  const undo = await discard(of, view);
+  tell({ text: `The view ${plain(view.name)} is deleted.`, ...(undo ? { undo } : {}) });
 }
 
 /** The shortest address of what is shown. */

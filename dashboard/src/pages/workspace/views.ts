@@ -4,7 +4,7 @@ import { computed, signal } from "@preact/signals";
 
 import { ApiError, get, put, remove } from "../../api/client";
 import type { SavedView, View as FullView, Views } from "../../api/types";
-import { folderPath, navigate, query } from "../../state/url";
+import { folderPath, navigate, query, setQuery } from "../../state/url";
 import { view } from "./view";
 
 /** Of which version of the pages views are; a later one may have what these do not know. */
@@ -54,6 +54,7 @@ export async function openFirst(of: readonly [string, string], signal: AbortSign
   const found = asked === null ? (isPlain ? views.peek().find((each) => each.default) : undefined) : byName(asked);
   if (!found) {
     current.value = null;
+    if (asked) throw new NoSuchView(asked);
     return;
   }
   const saved = await read(of, found, signal);
@@ -93,6 +94,13 @@ export function openPlain(): void {
   navigate(`${folderPath(view.peek().folder)}?v=`);
 }
 
+/** The address names a view that is not there, or is somebody else's own. */
+export class NoSuchView extends Error {
+  constructor(name: string) {
+    super(`The view “${name}” is not here: it was deleted, or it is somebody’s own. What else the link says is shown.`);
+  }
+}
+
 /** A view that somebody else has saved meanwhile, or deleted. */
 export class SavedMeanwhile extends Error {}
 
@@ -115,21 +123,35 @@ export async function save(of: readonly [string, string], about: About, over: Fu
     const match = over && { "If-Match": `"${over.version}"` };
     current.value = await put<FullView>(pathOf(of, id), body, { params: { mine: about.mine || null }, headers: match ?? {} });
   } catch (error) {
-    if (error instanceof ApiError && error.code === "changed") throw new SavedMeanwhile(error.message);
-    throw error;
+    if (!(error instanceof ApiError && error.code === "changed")) throw error;
+    // theirs is among those that can be opened
+    await loadViews(of, new AbortController().signal);
+    throw new SavedMeanwhile(error.message);
   }
   show(current.value, true);
   await loadViews(of, new AbortController().signal);
 }
 
-export async function discard(of: readonly [string, string], saved: SavedView): Promise<void> {
+/** Delete a view; return what brings it back. */
+export async function discard(of: readonly [string, string], saved: SavedView): Promise<(() => Promise<void>) | null> {
+  let undo: (() => Promise<void>) | null = null;
   try {
+    const { name, format, default: isDefault, state } = await read(of, saved);
+    undo = async () => {
+      await put<FullView>(pathOf(of, saved.id), { name, format, default: isDefault, state }, { params: { mine: saved.mine || null } });
+      await loadViews(of, new AbortController().signal);
+    };
     await remove(pathOf(of, saved.id), { mine: saved.mine || null }, { "If-Match": `"${saved.version}"` });
   } catch (error) {
     if (!(error instanceof ApiError && error.status === MISSING)) throw error;
   }
-  if (current.peek()?.id === saved.id) current.value = null;
+  const shown = current.peek();
+  if (shown?.id === saved.id && shown.mine === saved.mine) {
+    current.value = null;
+    setQuery({ v: null });
+  }
   await loadViews(of, new AbortController().signal);
+  return undo;
 }
 
 /** An id that no view has yet, made of its name. */
