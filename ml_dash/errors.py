@@ -15,6 +15,7 @@ Each is also a subclass of the builtin that a caller would catch::
     ├── ExperimentRunningError(RuntimeError)  a run goes on of what was to be moved or deleted
     ├── ChangedMeanwhileError(RuntimeError)   a text that somebody else has changed since it was read
     ├── StopError(RuntimeError)               no run to be asked to stop, or it has seen the request already
+    ├── LimitError(MemoryError)               a limit (`ulimit`) leaves too little for what was asked for
     ├── NotStartedError(RuntimeError)         a write before `run.start()` or after the end
     ├── ResumeError(RuntimeError)             there is, or is not, an experiment, and `resume=` wants the contrary
     ├── MissingExtraError(ImportError)        an optional package is not installed
@@ -59,6 +60,7 @@ __all__ = [
     "JournalError",
     "JournalVersionError",
     "JournalWriteError",
+    "LimitError",
     "MLDashError",
     "MissingExtraError",
     "NotStartedError",
@@ -186,6 +188,10 @@ class ChangedMeanwhileError(MLDashError, RuntimeError):
 
 class StopError(MLDashError, RuntimeError):
     """A run was not asked to stop, for none goes on; or that was not taken back, for the run has seen it."""
+
+
+class LimitError(MLDashError, MemoryError):
+    """What was asked for needs more than a limit on this process (`ulimit`, a container's) leaves; the text has it."""
 
 
 class NotStartedError(MLDashError, RuntimeError):

@@ -5,6 +5,9 @@ limit of a container) or on memory is reached; by the interpreter, where it is a
 These raise RuntimeError. Until Python 3.11 an interpreter that is freeing its modules refuses nothing: `Thread.start`
 waits for ever for the first word of a thread that will never run. A `__del__` of the script's may call us just then.
 
+Where there is little memory, a thread may be started that cannot begin, and `Thread.start` waits for ever, too; so it
+is not tried where a limit leaves little, see `ml_dash.limits.sparing`.
+
 And a thread may end before it does anything: what the script has given to `threading.settrace` or `setprofile` runs
 first, and may raise. So a start is only believed when the work has begun.
 
@@ -23,6 +26,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ml_dash.errors import JournalError, MLDashError
+from ml_dash.limits.sparing import lack_for_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,7 +81,7 @@ def start_greenlet(work: Callable[..., object], *arguments: object) -> None:
 
 def start_thread(work: Callable[..., object], name: str, *arguments: object) -> threading.Thread | None:
     """Start a daemon thread that does this; None where there can be none, and nothing of the work was done."""
-    if is_last_thread():
+    if is_last_thread() or lack_for_thread():
         return None
     begun = threading.Event()
 

@@ -156,6 +156,7 @@ def test_the_public_names_are_these() -> None:
         "JournalError",
         "JournalVersionError",
         "JournalWriteError",
+        "LimitError",
         "MLDashError",
         "MissingExtraError",
         "NotStartedError",

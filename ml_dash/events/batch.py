@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.clock import SYSTEM_CLOCK
+from ml_dash.errors import LimitError
 from ml_dash.events.column_event import ColumnEvent
 from ml_dash.events.items import rows_of
 from ml_dash.events.layout import Layout, parse_layout
@@ -18,6 +19,7 @@ from ml_dash.journal.block_ops import join_columns, merge_blocks
 from ml_dash.journal.blocks import DTYPES, Block, Column
 from ml_dash.journal.frame import encode_frame
 from ml_dash.journal.objects import DEPTH_MAX, flatten, is_shallow
+from ml_dash.limits.sparing import check_numpy
 from ml_dash.notices import is_news, logger
 from ml_dash.query.columns import meeting
 from ml_dash.records import NamedTuple
@@ -40,6 +42,7 @@ _FEW = 16  # events: fewer are not worth numpy's fixed cost
 _FEW_WITHOUT_NUMPY = 1024  # events: fewer are not worth importing numpy for
 SHORTAGES = ImportError, OSError, MemoryError
 """What keeps a batch from being encoded and is no fault of its rows: they wait until it is over."""
+_FEW_FOR_MEMORY = 64  # events: as many are encoded together, or none, however little memory there is
 _TOLD: set[str] = set()
 _WITH_FIELDS = frozenset({Kind.METRIC, Kind.TRACK})
 """Kinds whose rows have fields of the caller's own."""
@@ -198,14 +201,15 @@ class Batcher:
         if self._has_numpy or SYSTEM_CLOCK.monotonic() < self._import_at:
             return self._has_numpy
         try:
+            check_numpy()
             with guarded_imports():
                 import numpy as np  # noqa: F401 - for all that follows
         except Exception as error:  # noqa: BLE001 - a package that is broken or shadowed may raise anything
             if is_news("numpy", _TOLD):
+                why = str(error) if isinstance(error, LimitError) else f"numpy cannot be imported ({error!r})"
                 logger().warning(
-                    "numpy cannot be imported (%r): rows are written without it, which takes longer. It is tried "
-                    "again every second.",
-                    error,
+                    "Rows are written without numpy, which takes longer; it is tried again every second: %s",
+                    why,
                 )
             self._import_at = SYSTEM_CLOCK.monotonic() + _NEXT_IMPORT
         else:
@@ -298,7 +302,8 @@ def salvage(
 ) -> tuple[list[Salvaged], int]:
     """Return the blocks of those events that can be encoded, by frames that are not too large.
 
-    Halved again and again, so that few frames come of a batch that is only too large, or has one bad row.
+    Halved again and again, so that few frames come of a batch that is only too large, or has one bad row, or for which
+    there is too little memory.
 
     Returns:
         The frames, and how many rows are left out; the first `controls` events do not count.
@@ -314,8 +319,11 @@ def salvage(
         try:
             found = encoded(Batcher(), some, series)
             encode_frame(1, found, most=frame_bytes)
-        except SHORTAGES:
-            raise
+        except SHORTAGES as error:
+            if not isinstance(error, MemoryError) or len(some) <= _FEW_FOR_MEMORY:
+                raise
+            half = len(some) // 2  # half as many take half the memory
+            waiting += (some[half:], until), (some[:half], until - len(some) + half)
         except Exception:  # noqa: BLE001 - whatever it is, the other rows must be saved; it is counted
             if len(some) > 1:
                 half = len(some) // 2

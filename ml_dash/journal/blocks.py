@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ml_dash.forks import guarded_imports
 from ml_dash.journal.objects import check_containers, objects_of, to_msgpack
+from ml_dash.limits.sparing import check_numpy
 from ml_dash.records import NamedTuple
 from ml_dash.series import Kind, Series
 
@@ -249,6 +250,7 @@ def _numbers(data: memoryview, dtype: str, block: BlockHead) -> list[Any] | Arra
     if block.series.kind in _WITHOUT_NUMPY:
         size, code = _LIST_CODES[dtype]
         return list(struct.unpack(f"<{len(data) // size}{code}", data))
+    check_numpy()
     # a fork in the middle of numpy's import would leave the child with half of it
     with guarded_imports():
         import numpy as np

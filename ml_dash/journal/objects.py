@@ -26,6 +26,8 @@ DEPTH_MAX = 128
 _UNCHECKED_BYTES = 4096
 """Of so few, even a thousand lists within each other that claim the most get a few megabytes."""
 _FEW_CONTAINERS = 1 << 15
+_BUFFER_BYTES = 1 << 14
+"""What packing begins with, instead of 256 KiB: there is one for each column, and memory may be short."""
 _CONTAINER_BYTES = 64
 _NO_CONTAINERS = bytes(byte for byte in range(256) if not (0x80 <= byte <= 0x9F or 0xDC <= byte <= 0xDF))
 _TOO_DEEP = f"<nested more than {DEPTH_MAX} levels deep>"
@@ -33,7 +35,7 @@ _TOO_DEEP = f"<nested more than {DEPTH_MAX} levels deep>"
 
 def to_msgpack(value: Any) -> bytes:
     """Return msgpack bytes. Strings keep lone surrogates, which Python has in file names and the like."""
-    return msgpack.packb(value, unicode_errors="surrogatepass")  # type: ignore[no-any-return]
+    return msgpack.packb(value, unicode_errors="surrogatepass", buf_size=_BUFFER_BYTES)  # type: ignore[no-any-return]
 
 
 def from_msgpack(data: bytes | memoryview) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ml_dash.journal.blocks import DTYPES, POSITION_BYTES, TIME_BYTES, VALUE_BYTES, Block, Column
+from ml_dash.limits.sparing import check_numpy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,6 +37,7 @@ def stacked(heads: Sequence[BlockHead], data: Sequence[bytes | memoryview], kind
     Raises:
         ValueError: The bytes are not what the heads say.
     """
+    check_numpy()
     import numpy as np
 
     table = np.frombuffer(b"".join(data), np.uint8).reshape(len(data), -1)

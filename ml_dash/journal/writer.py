@@ -28,6 +28,7 @@ from ml_dash.journal.frame import (
     parse_segment_name,
     segment_name,
 )
+from ml_dash.limits.system import largest_file
 from ml_dash.locks import MortalLock
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 
 # A repair holds one segment in memory, and whatever is counted by segments should stay a small number.
 SEGMENT_BYTES = 64 << 20
+_HEADER_BYTES_MAX = 256
+"""Of a segment's header, at most: what a frame leaves of a file that may have so many bytes."""
+_FILE_BYTES_LEAST = 8 << 10
+"""Where files may have fewer, frames are not made to fit: what a run says of itself at its start may be so long."""
 
 
 class _Segment:
@@ -54,6 +59,14 @@ class _Segment:
         # after a successful fsync nothing can be lost here, and after a failed one it is lost already
         with contextlib.suppress(OSError):
             self.file.close()
+
+
+def _fitting(frame_bytes: int, file_bytes: int) -> int:
+    """Return how long a frame may be where files have so many bytes; 0 for as many as one likes.
+
+    The system would tell of that limit in the middle of a frame, each time anew.
+    """
+    return frame_bytes if file_bytes < _FILE_BYTES_LEAST else min(frame_bytes, file_bytes - _HEADER_BYTES_MAX)
 
 
 def _may_hold(disk: Disk, path: str, size: int) -> bool:
@@ -104,6 +117,7 @@ class JournalWriter(_Member):
 
     No other writer may have or ever have had `writer_id`: readers keep one frame of each number of it. Of one that is
     gone, `after` are the numbers of the last segment and frame. A segment of `segment_bytes` is followed by a new one.
+    `frame_bytes` bound a frame: of a longer one `append` raises ValueError.
     """
 
     _lock = MortalLock("_mistrust_segment")
@@ -123,7 +137,8 @@ class JournalWriter(_Member):
         self._directory = directory
         self._writer_id = writer_id
         self._disk, self._clock = disk, clock
-        self._segment_bytes, self._frame_bytes = segment_bytes, frame_bytes
+        self._segment_bytes, self._file_bytes = segment_bytes, largest_file() or 0
+        self.frame_bytes = _fitting(frame_bytes, self._file_bytes)
 
         self._lock = threading.Lock()
         """Guards all that follows; never held during an fsync."""
@@ -187,7 +202,7 @@ class JournalWriter(_Member):
                 raise RuntimeError("this writer was abandoned: its name belongs to the parent process")
             self._write_homeless()
             seq = self._written_seq + 1
-            self._write(seq, encode_frame(seq, blocks, most=self._frame_bytes))
+            self._write(seq, encode_frame(seq, blocks, most=self.frame_bytes))
             sealed_seq = self._sealed[-1].last_seq if self._sealed else 0
         sync_lock = self._sync_lock
         if sealed_seq and sync_lock.acquire(blocking=False):
@@ -270,17 +285,20 @@ class JournalWriter(_Member):
 
     def _write(self, seq: int, frame: bytes) -> None:
         """Append a frame to the current segment or to a new one, and count it."""
+        if self._current and 0 < self._file_bytes < self._current.size + len(frame):
+            self._seal(self._current)
         segment = self._current or self._create_segment()
         data = frame
         # header and first frame in one write: a segment without frames is hardly ever left
         if not segment.size:
             number = self._next_segment - 1
             data = encode_segment_header(self._writer_id, number, self._clock.time_ns(), seq) + frame
+        size, written = segment.size + len(data), self._bytes_written + len(data)
         try:
             segment.file.write(data)
         except BaseException as error:
             self._note(error)
-            arrived = _may_hold(self._disk, segment.path, segment.size + len(data))
+            arrived = _may_hold(self._disk, segment.path, size)
             self._drop(segment, keep_file=arrived)
             if not arrived or seq <= self._written_seq:
                 raise
@@ -290,20 +308,18 @@ class JournalWriter(_Member):
             if not isinstance(error, OSError):
                 raise
             return
-        segment.size += len(data)
-        segment.last_seq = seq
-        self._bytes_written += len(data)
+        segment.size, segment.last_seq, self._bytes_written = size, seq, written
         self._count(seq, frame, self._unsynced)
         if segment.size >= self._segment_bytes:
             self._seal(segment)
 
     def _count(self, seq: int, frame: bytes, where: deque[tuple[int, bytes]]) -> None:
+        unsynced = self._unsynced_bytes + len(frame)
+        where.append((seq, frame))  # before the rest, which takes no memory
         if seq > self._written_seq:
-            self._written_seq = seq
-            self._unsynced_bytes += len(frame)
+            self._written_seq, self._unsynced_bytes = seq, unsynced
         else:
             self._homeless.popleft()
-        where.append((seq, frame))
 
     def _create_segment(self) -> _Segment:
         path = os.path.join(self._directory, segment_name(self._writer_id, self._next_segment))
@@ -369,7 +385,9 @@ class JournalWriter(_Member):
         with self._lock:
             self._durable_seq = last_seq
             while self._unsynced and self._unsynced[0][0] <= last_seq:
-                self._unsynced_bytes -= len(self._unsynced.popleft()[1])
+                left = self._unsynced_bytes - len(self._unsynced[0][1])
+                self._unsynced.popleft()
+                self._unsynced_bytes = left
             if segment is not self._current and segment.last_seq == last_seq:
                 self._sealed.remove(segment)
                 segment.close()

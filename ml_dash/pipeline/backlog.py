@@ -58,12 +58,16 @@ class Drained(NamedTuple):
     place: tuple[int, int] | None
 
 
+NOTHING = Drained([], 0, None)
+
+
 class Backlog:
     """Items in order, what they amount to, and the slab.
 
     Attributes:
         events: the list; putting into it takes no lock where there is no slab.
         dropped: rows that were taken back, by reason.
+        taken: what the last drain has taken, until whoever asked for it has put it away, and sets this to `NOTHING`.
         slab: where rows wait that survive the process; None where all wait in its memory.
     """
 
@@ -91,6 +95,7 @@ class Backlog:
         "dropped",
         "events",
         "slab",
+        "taken",
     )
 
     def _forget(self) -> None:
@@ -107,6 +112,7 @@ class Backlog:
         # Put in the middle of a change, by the thread that makes it; with the place in the slab that they come behind.
         self._late: list[tuple[Event, tuple[int, int] | None]] = []
         self.slab: Slab | None = None
+        self.taken = NOTHING
 
     @property
     def failing(self) -> bool:
@@ -238,25 +244,28 @@ class Backlog:
         slab = self.slab
         while slab is not None:
             last = self.events[-1] if self.events else None
-            found = slab.collect(last if isinstance(last, Chunk) else None, until)
+            found = slab.find_more(last if isinstance(last, Chunk) else None, until)
             if found is None:
                 return
-            chunk, rows = found
-            self._more_rows += rows
+            chunk, end, rows = found
+            total, more = chunk.rows + rows, self._more_rows + rows - (chunk is not last)
             if chunk is not last:
                 self.events.append(chunk)
-                self._more_rows -= 1
+            # From here on nothing takes memory, which may be short: all of this, or nothing.
+            chunk.rows, chunk.end, slab.taken_offset, self._more_rows = total, end, end, more
 
     def __len__(self) -> int:
         if self.slab is not None:
             with self._lock:
                 self._collect()
-        return len(self.events) + len(self._kept) + len(self._late)
+        return len(self.events) + len(self._kept) + len(self._late) + len(self.taken.items)
 
     def counts(self) -> tuple[int, Counter[str]]:
         """Return how many rows wait and how many were dropped, by reason, at one moment."""
         with self._lock:
-            return len(self) + self._more_rows, Counter(self.dropped)
+            waiting = len(self)  # first: it looks for more
+            more = self._more_rows + self.taken.rows - len(self.taken.items)
+            return waiting + more, Counter(self.dropped)
 
     @property
     def has_columns(self) -> bool:
@@ -266,8 +275,8 @@ class Backlog:
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits."""
-        slab = self.slab
-        return not (self.events or self._kept or self._late or (slab is not None and slab.has_more))
+        has_any = self.events or self._kept or self._late or self.taken.items
+        return not (has_any or (self.slab is not None and self.slab.has_more))
 
     def has(self, most: int, most_bytes: int) -> bool:
         """Whether as much waits as a `drain` takes: then there is no use in waiting for more."""
@@ -284,12 +293,13 @@ class Backlog:
         """
         with self._lock:
             if self._is_changing:
-                return Drained([], 0, None)
+                return NOTHING
             return self._change(partial(self._drain, most, most_bytes, waits=waits))
 
     def _drain(self, most: int, most_bytes: int, *, waits: bool) -> Drained:
+        if self.taken.items:
+            return self.taken  # memory was short when it was to be put away
         kept = self._kept[:most]
-        del self._kept[: len(kept)]
         self._collect_now()
         taken = self.events[: most - len(kept)]
         self._expects_deferred = DeferredEvent in set(map(type, taken))
@@ -298,24 +308,29 @@ class Backlog:
         is_mixed = self.slab is not None or self._column_events > 0
         if is_mixed:
             taken = taken[: _reach(taken, most - len(kept))]
-        if self._large_bytes:
+        large = self._large_bytes
+        if large:
             sizes = list(map(len, taken))
             taken = taken[: 1 + bisect_left(list(accumulate(sizes)), most_bytes)]
-            self._large_bytes -= sum(map(_large_bytes_of, taken))
-        del self.events[: len(taken)]
+            large -= sum(map(_large_bytes_of, taken))
         rows, place = len(kept) + len(taken), None
+        more, columns = self._more_rows, self._column_events
         if is_mixed:
-            more = sum(map(rows_of, taken)) - len(taken)
-            self._more_rows -= more
-            rows += more
-            self._column_events -= sum(type(item) is ColumnEvent for item in taken[:1])
-            place = next(
-                ((item.generation, item.end) for item in reversed(taken) if isinstance(item, Chunk)), None
-            )
-        if not self.events:
-            # An event may be drained before its caller has counted its bytes: begin anew when all are gone.
-            self._large_bytes = 0
-        return Drained(kept + taken if kept else taken, rows, place)
+            extra = sum(map(rows_of, taken)) - len(taken)
+            more -= extra
+            rows += extra
+            columns -= sum(type(item) is ColumnEvent for item in taken[:1])
+            last = next((item for item in reversed(taken) if isinstance(item, Chunk)), None)
+            place = None if last is None else (last.generation, last.end)
+        drained = Drained(kept + taken if kept else taken, rows, place)
+        # Nothing has changed so far, for memory may be short; the first of these may need some, and the others none.
+        del self.events[: len(taken)]
+        del self._kept[: len(kept)]
+        self._more_rows, self._column_events = more, columns
+        # An event may be drained before its caller has counted its bytes: begin anew when all are gone.
+        self._large_bytes = large if self.events else 0
+        self.taken = drained
+        return drained
 
     def take_out_of_slab(self) -> None:
         """Have what is in the slab in memory only, and remove that; the caller has the lock, and has left it."""
@@ -325,10 +340,12 @@ class Backlog:
     def _take_out(self, slab: Slab) -> None:
         self._collect_now()
         items: list[Item] = []
-        for item in self.events:
+        for item in (*self.taken.items, *self.events):
             items += item.cut() if isinstance(item, Chunk) else [item]
+        more = sum(map(rows_of, items)) - len(items)
+        columns = sum(type(item) is ColumnEvent for item in items)
         self.events[:] = items
-        self._more_rows = sum(map(rows_of, items)) - len(items)
+        self._more_rows, self._column_events, self.taken = more, columns, NOTHING
         self.slab = None  # first, as in `remove_released`
         slab.remove()
 

@@ -79,20 +79,21 @@ class Batch:
 
     def encode(self, batcher: Batcher, series: Sequence[Series], frame_bytes: int) -> None:
         """Encode the rows; see `recount` for those that are more than was thought, and those that cannot be stored."""
-        is_encoded = self._try(batcher, series)
-        if not is_encoded and self._may_be_cut_wrongly:
-            self._recut()
+        try:
             is_encoded = self._try(batcher, series)
+            if not is_encoded and self._may_be_cut_wrongly:
+                self._recut()
+                is_encoded = self._try(batcher, series)
+        except MemoryError:
+            is_encoded = False  # a few at a time take less
         if not is_encoded:
             self.salvage(series, frame_bytes)
-            return
-        found = sum(len(block.times) for frame in self.frames or () for block in frame.blocks)
-        self._found = found - self._controls
 
     def _try(self, batcher: Batcher, series: Sequence[Series]) -> bool:
         try:
             blocks = encoded(batcher, self._items, series)
-            self.frames = [Salvaged(blocks, len(self._items))] if blocks else []
+            frames = [Salvaged(blocks, len(self._items))] if blocks else []
+            self._found, self.frames = sum(len(block.times) for block in blocks) - self._controls, frames
         except SHORTAGES:
             raise
         except Exception:  # noqa: BLE001 - whatever it is, the other rows must be saved
@@ -109,9 +110,7 @@ class Batch:
         if self.frames is not None and stored == self._found + self._controls and len(frames) < 2:
             # all can be stored together, and could not: do not try for ever
             frames, lost = [], self._found
-        self.frames = frames
-        self._found -= lost
-        self._lost += lost
+        self.frames, self._found, self._lost = frames, self._found - lost, self._lost + lost
 
     @property
     def _may_be_cut_wrongly(self) -> bool:
@@ -123,9 +122,11 @@ class Batch:
         if not self._may_be_cut_wrongly:
             return
         cut = [(event, is_chunk) for item in self._items for event, is_chunk in _surely_cut(item)]
-        self._items = [event for event, _ in cut]
-        self._in_slab = [is_chunk for _, is_chunk in cut]
-        self._found = sum(map(rows_of, self._items)) - self._controls
+        items = [event for event, _ in cut]
+        in_slab = [is_chunk for _, is_chunk in cut]
+        found = sum(map(rows_of, items)) - self._controls
+        # all at once: memory may be short in the middle
+        self._items, self._in_slab, self._found = items, in_slab, found
 
     def leave_slab(self) -> None:
         """Have all in memory."""

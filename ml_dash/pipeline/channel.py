@@ -14,6 +14,7 @@ can fail: rows that are only in memory are lost with the process.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from functools import partial
@@ -24,6 +25,7 @@ from ml_dash.events.batch import SeriesNumbers
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.locks import MortalLock, owns
+from ml_dash.notices import is_news, logger
 from ml_dash.pipeline.backlog import Exposure
 from ml_dash.pipeline.batch import NOWHERE
 from ml_dash.pipeline.channel_slab import ChannelSlab
@@ -38,7 +40,7 @@ from ml_dash.settings import DEVICE_LINGER, EXPOSED_LINGER, LINGER
 from ml_dash.spawning import is_ours
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from ml_dash.pipeline.channel_slab import MakeSlab
     from ml_dash.pipeline.delivery import Delivery, Recipient, Threads
@@ -53,6 +55,7 @@ _LINGERS = {
 }
 # Written and not durable at most: a disk that refuses has as much written again. From half of it on it is synced.
 _UNSYNCED_BYTES = 16 * 1024 * 1024
+_TOLD: set[str] = set()
 
 
 class Channel:
@@ -124,9 +127,7 @@ class Channel:
         # script may log in the middle.
         self._lock = threading.RLock()
         self._tally = Tally()
-        self._mover = Mover(
-            self.queue, self._series, self._tally, self._slab, self.settings.frame_bytes, self._lock
-        )
+        self._mover = Mover(self.queue, self._series, self._tally, self._slab, self._lock)
         self.health = DiskHealth(self.journal, self.queue, self.clock)
         self._tidied = False
         # A fork's parent looks after its own.
@@ -348,7 +349,9 @@ class Channel:
         if self.health.rests or self.writer.unsynced_bytes >= _UNSYNCED_BYTES:
             return False
         moved = False
-        with self.health.noting(Exception):  # an import that fails, too: the batch waits as for a full disk
+        with self.health.noting(
+            (Exception,)
+        ):  # an import that fails, too: the batch waits as for a full disk
             moved, has_written = self._mover.move(self.writer, waits=wait)
             if has_written:
                 self.health.recover()
@@ -368,10 +371,12 @@ class StandIn:
 
     def call_worker(self) -> None:
         """Wake the worker; where there is none, do its work."""
-        self._wake()
-        if self._is_alone():
-            self._channel.queue.be_alone()
-            self.write_due()
+        with _saying_what_fails():
+            self._wake()
+        with _saying_what_fails():
+            if self._is_alone():
+                self._channel.queue.be_alone()
+                self.write_due()
 
     def write_due(self) -> None:
         """Write and sync as often as a worker would, unless another thread is at it, or this one in the middle."""
@@ -389,9 +394,22 @@ class StandIn:
     def make_room(self) -> None:
         """Write a slice, unless another thread is at it: for a caller that waits for room in vain."""
         channel = self._channel
-        is_stuck = not channel.pump(wait=False) and channel.writer.unsynced_bytes >= _UNSYNCED_BYTES
-        if is_stuck and not channel.turns.is_syncing:
-            channel.sync()
+        with _saying_what_fails():
+            is_stuck = not channel.pump(wait=False) and channel.writer.unsynced_bytes >= _UNSYNCED_BYTES
+            if is_stuck and not channel.turns.is_syncing:
+                channel.sync()
+
+
+@contextlib.contextmanager
+def _saying_what_fails() -> Iterator[None]:
+    """Do in a caller's thread what is the background thread's work: what fails there is not the caller's, who logs."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - such as want of memory, or of a descriptor for an import
+        if is_news(repr(error), _TOLD):
+            logger().exception(
+                "What waits could not be written; it waits on, and is tried again (said once)."
+            )
 
 
 def _is_inside(channel: Channel, lock: threading.RLock) -> bool:

@@ -66,7 +66,7 @@ class ChannelSlab:
             try:
                 for number, series in enumerate(self._series.known):
                     slab.declare(number, series)
-            except (OSError, ValueError):
+            except (OSError, ValueError, MemoryError):
                 slab.remove()
             else:
                 self.place = _FIRST_PLACE
@@ -85,7 +85,7 @@ class ChannelSlab:
         if slab is not None:
             try:
                 slab.declare(number, series)
-            except (OSError, ValueError):  # no room, or it has just been removed
+            except (OSError, ValueError, MemoryError):  # no room, or it has just been removed
                 # nobody could tell what its rows are: they go where nobody has to
                 self._queue.leave_slab()
 

@@ -65,8 +65,8 @@ class Tally:
 
     def take(self, drained: Drained) -> None:
         """Count what was taken from the queue."""
-        self.taken += len(drained.items)
-        self._rows += drained.rows
+        taken, rows = self.taken + len(drained.items), self._rows + drained.rows
+        self.taken, self._rows = taken, rows  # both, or where memory is short, none
 
     def recount(self, rows: int) -> None:
         """Count so many rows more, or fewer: a closer look has told of how many a chunk is."""
@@ -74,8 +74,9 @@ class Tally:
 
     def write(self, sequence: int, rows: int) -> None:
         """Count the rows of a frame that was written."""
-        self._written += rows
+        written = self._written + rows
         self._unsynced.append((sequence, rows))
+        self._written = written  # behind what may find no memory: whoever has called tries again
 
     def drop(self, reason: str, rows: int) -> None:
         """Count rows that were taken and will not be written."""
@@ -84,7 +85,9 @@ class Tally:
     def make_durable(self, sequence: int) -> None:
         """Count the rows of all frames up to this one as durable."""
         while self._unsynced and self._unsynced[0][0] <= sequence:
-            self._durable += self._unsynced.popleft()[1]
+            durable = self._durable + self._unsynced[0][1]
+            self._unsynced.popleft()
+            self._durable = durable
 
     def retire(self, delivery: Delivery | None) -> None:
         """Keep what became of the rows of a writer that writes no more; the others were removed with its journal."""

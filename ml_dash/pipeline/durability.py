@@ -139,6 +139,8 @@ def _remedy(error: Exception) -> str:
         return "this is no fault of the disk, but of an installation, or of ML-Dash"
     if error.errno in _EXHAUSTED:
         return "close some files, or raise the limit of open ones (ulimit -n)"
+    if error.errno == errno.EFBIG:
+        return "raise the limit on the size of files (ulimit -f)"
     return "free space on that disk, or mend its permissions"
 
 
@@ -171,11 +173,11 @@ class DiskHealth:
         self.last_error = error
 
     @contextlib.contextmanager
-    def noting(self, kind: type[Exception] = OSError) -> Iterator[None]:
+    def noting(self, kinds: tuple[type[Exception], ...] = (OSError, MemoryError)) -> Iterator[None]:
         """Note what is raised in the block as a refusal of the disk."""
         try:
             yield
-        except kind as error:
+        except kinds as error:
             self.fail(error)
 
     def fail(self, error: Exception) -> None:

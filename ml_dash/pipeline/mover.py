@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash.events.batch import Batcher, SeriesNumbers
 from ml_dash.locks import MortalLock
+from ml_dash.pipeline.backlog import NOTHING
 from ml_dash.pipeline.batch import Batch
 from ml_dash.query.highlights import Highlights
 from ml_dash.values.pack import pack_plain
@@ -35,7 +36,6 @@ class Mover:
         series: what the numbers in events mean.
         tally: where is counted what becomes of them.
         slab: of the channel.
-        frame_bytes: of a frame, at most.
         lock: the channel's, which guards `control`, `batch` and the tally.
 
     Attributes:
@@ -52,14 +52,12 @@ class Mover:
         series: SeriesNumbers,
         tally: Tally,
         slab: ChannelSlab,
-        frame_bytes: int,
         lock: threading.RLock,
     ) -> None:
         self._queue = queue
         self._series = series
         self._tally = tally
         self._slab = slab
-        self._frame_bytes = frame_bytes
         self._guard = lock
         self._batcher = Batcher()
         self.highlights = Highlights()
@@ -117,12 +115,12 @@ class Mover:
         if batch is None:
             return False, False
         if batch.frames is None:
-            batch.encode(self._batcher, self._series.known, self._frame_bytes)
+            batch.encode(self._batcher, self._series.known, writer.frame_bytes)
         self._recount(batch)  # here, since what has interrupted an `encode` may have left it to the next call
         try:
             is_last = batch.write_next(writer, self._queue.slab, self.highlights)
         except ValueError:
-            batch.salvage(self._series.known, self._frame_bytes)
+            batch.salvage(self._series.known, writer.frame_bytes)
             self._recount(batch)
             return True, False
         with self._guard:
@@ -147,14 +145,15 @@ class Mover:
     def _next_batch(self, writer: JournalWriter, *, waits: bool) -> Batch | None:
         look_at_devices()  # before a lock is taken: drivers have locks of their own
         with self._guard:
-            control, self.control = self.control, []
             drained = self._queue.drain(SLICE, SLICE_BYTES, waits=waits)
-            if not drained.items and not control:
+            if not drained.items and not self.control:
                 return None
+            none: list[bytes] = []
+            batch = Batch(self.control, drained, writer.written_seq, self._slab.place, self._queue.slab)
             self._tally.take(drained)
-            self.batch = Batch(control, drained, writer.written_seq, self._slab.place, self._queue.slab)
-            self._slab.place = self.batch.place
-            return self.batch
+            # Memory may be short anywhere before; from here on nothing takes any.
+            self.batch, self._queue.taken, self._slab.place, self.control = batch, NOTHING, batch.place, none
+            return batch
 
     def _recount(self, batch: Batch) -> None:
         """Count what was found when its rows were encoded, here and in the tally at one moment."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ml_dash.clock import SYSTEM_CLOCK
+from ml_dash.limits.sparing import lack_for_thread
 from ml_dash.notices import logger
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _NEXT_TRY = 1.0  # seconds
 _NEVER = float("-inf")
+_REFUSED = "a limit on processes (`ulimit -u`, the pids limit of a container) or memory, or the interpreter forbids it"
 
 
 class Solitude:
@@ -31,9 +33,9 @@ class Solitude:
         """Note that a thread was refused, and say so the first time; `quietly` where the interpreter is ending."""
         if self._try_at == _NEVER and not quietly:
             logger().warning(
-                "No background thread can be started: the limit on processes (`ulimit -u`, the pids limit of a "
-                "container), on memory, or the interpreter forbids it. It is tried again every second; until then the "
-                "calls that log write to the disk themselves, and nothing is sent to a server: `ml-dash sync` does."
+                "No background thread can be started: %s. It is tried again every second; until then the calls that "
+                "log write to the disk themselves, and nothing is sent to a server: `ml-dash sync` does.",
+                lack_for_thread() or _REFUSED,
             )
         self._try_at = SYSTEM_CLOCK.monotonic() + _NEXT_TRY
 

@@ -105,7 +105,8 @@ def _attempt(do: Callable[[], None], name: str) -> None:
     try:
         do()
     except BaseException:  # noqa: BLE001 - a defect of ours, or a SystemExit sent to the thread, must not end the tracking
-        logger().exception("The thread %s met an unexpected error.", name)
+        with contextlib.suppress(Exception):  # where memory is short, there may be none to tell of it
+            logger().exception("The thread %s met an unexpected error.", name)
 
 
 def _announced(work: Callable[[], object]) -> tuple[Callable[[], None], threading.Event]:

@@ -254,16 +254,8 @@ class Worker:
     def _write_without_loop(self, error: BaseException) -> None:
         """Do the rounds of the loop that has failed, but for the jobs, until it is time for another loop."""
         self._is_importing = False
-        failure = repr(error)
-        if failure != self._failure:
-            self._failure = failure
-            logger().error(
-                "The event loop of the background thread has failed (%s). Rows are written without it, and nothing is "
-                "sent to a server until another loop, tried every %.0f s, runs: `ml-dash sync` sends the rest.",
-                failure,
-                _NEXT_LOOP,
-                exc_info=error,
-            )
+        with contextlib.suppress(Exception):  # where memory is short, there may be none to tell of it
+            self._tell(error)
         self._standing.set()
         until = time.monotonic() + _NEXT_LOOP
         while not self._ending and time.monotonic() < until:
@@ -276,8 +268,21 @@ class Worker:
                 self._tick()
                 self._wakeup.stand_in()
             except BaseException:  # noqa: BLE001 - as above
-                logger().exception("The background thread met an unexpected error.")
+                with contextlib.suppress(Exception):
+                    logger().exception("The background thread met an unexpected error.")
             threading.Event().wait(max(_BREATH, self._linger()))
+
+    def _tell(self, error: BaseException) -> None:
+        failure = repr(error)
+        if failure != self._failure:
+            self._failure = failure
+            logger().error(
+                "The event loop of the background thread has failed (%s). Rows are written without it, and nothing is "
+                "sent to a server until another loop, tried every %.0f s, runs: `ml-dash sync` sends the rest.",
+                failure,
+                _NEXT_LOOP,
+                exc_info=error,
+            )
 
     async def _main(self) -> None:
         import asyncio

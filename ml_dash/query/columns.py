@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ml_dash.journal.block_ops import join_columns
 from ml_dash.journal.blocks import DTYPES, Block, Column, as_list
+from ml_dash.limits.sparing import check_numpy
 from ml_dash.query.times import seconds_array
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def to_arrays(blocks: Blocks, count: int, beside: Mapping[str, Beside] = _NOTHIN
     `blocks` is called a second time where a field turns out to hold objects: only then are its numbers needed as they
     were logged. There are `count` rows at most: blocks that cannot be read make it fewer.
     """
+    check_numpy()
     import numpy as np
 
     index, times = np.empty(count, np.int64), np.empty(count, np.float64)

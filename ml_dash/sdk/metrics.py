@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.forks import guarded_imports
+from ml_dash.limits.sparing import check_numpy
 from ml_dash.notices import warn_user
 from ml_dash.query.listing.definitions import best_of, checked_best
 from ml_dash.sdk.best.defining import DefinitionPort, unknown_field
@@ -148,12 +149,14 @@ class MetricBuilder(Part, written="exp.metrics('train')", is_hot=True):
             NotStartedError: the run is not open.
             InvalidArgumentError: the lengths differ, no column was given, or ``_ts`` is not a time. Nothing was logged.
             InvalidCallError: what is given by position is not a dict.
+            LimitError: a limit of the process leaves too little for numpy, which this needs: `log` does without.
 
         Example:
             >>> exp.metrics("rollout").log_columns(step=np.arange(4096), reward=rewards, policy="greedy")
         """
         columns = merged(fields, columns, f"{self._label}.log_columns")
         self._port.check()
+        check_numpy()
         with guarded_imports():
             from ml_dash.sdk.table import Table
 

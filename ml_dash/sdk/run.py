@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError, NotStartedError
 from ml_dash.identity import script_path
+from ml_dash.limits.sparing import check_room
 from ml_dash.locks import MortalLock
 from ml_dash.notices import logger
 from ml_dash.pipeline.runtime import RUNTIME, open_runs
@@ -68,9 +69,19 @@ if TYPE_CHECKING:
     from ml_dash.pipeline.channel import Channel
     from ml_dash.sdk.session import Session
 
+_IMPORTED = "ml_dash.query.journal_view"
+"""The largest module that the first run of a process imports."""
+_ROOM_NEEDED = 20 << 20
+"""Bytes of address space below which that run would fail in its middle."""
+
 E = TypeVar("E")
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def _check_room(prefix: str) -> None:
+    if _IMPORTED not in sys.modules:
+        check_room(f"the run of {prefix!r}, with all that it imports,", _ROOM_NEEDED)
 
 
 class Run:
@@ -119,6 +130,7 @@ class Run:
                     f"the run of {session.prefix!r} cannot start while the interpreter frees its modules: start it "
                     "before the script ends"
                 )
+            _check_room(session.prefix)
             session.settings = with_rank(session.settings)
             here = next((run for run in open_runs(session.directory) if isinstance(run, Run)), None)
             before = Earlier() if here is not None else earlier(session)

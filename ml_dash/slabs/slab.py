@@ -20,6 +20,7 @@ notices, and which logs, writes over what its parent has written.
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import sys
@@ -29,6 +30,7 @@ from typing import TYPE_CHECKING
 
 import msgpack
 
+from ml_dash.limits.system import largest_file
 from ml_dash.notices import is_news, logger
 from ml_dash.slabs.bell import own_bell
 from ml_dash.slabs.cutting import count, cut, split
@@ -94,13 +96,6 @@ class Chunk:
     def __len__(self) -> int:
         return self.end - self.start
 
-    def grow(self, end: int) -> int:
-        """Take in what was written up to `end`; return how many rows that is."""
-        new = count(self.memory[self.end : end])
-        self.rows += new
-        self.end = end
-        return new
-
     @property
     def memory(self) -> mmap.mmap:
         """The region, of which the bytes from `start` to `end` are these events and their marks."""
@@ -129,6 +124,9 @@ class Slab:
         frame: number of the writer's last frame so far.
         bell: path of what this process hears, see `ml_dash.slabs.bell`; "" for nothing.
 
+    Attributes:
+        taken_offset: up to where events of the region that is being taken are taken; set by whoever has put them away.
+
     Raises:
         OSError: no memory can be had there.
         ValueError: the path of the experiment is too long.
@@ -152,7 +150,7 @@ class Slab:
         self._free: list[int] = []
         self._ends: dict[int, int] = {}  # of generations that were ended and not released
         self._filling = self._oldest = 1
-        self._taken_generation, self._taken_offset = 1, 0
+        self._taken_generation, self.taken_offset = 1, 0
         self._released = (1, 0)
         self.is_left = False
         names = encode_names(names_of(writer_id, directory, bell))
@@ -181,6 +179,9 @@ class Slab:
             raise
 
     def _map(self, offset: int, size: int) -> mmap.mmap:
+        longest = largest_file()
+        if longest is not None and offset + size > longest:  # asked here: the system sends a signal as well
+            raise OSError(errno.EFBIG, f"files may have {longest} bytes (ulimit -f), and a slab takes more")
         with beside_standard_streams():
             # By a descriptor of its own: a mapping shares the lock of the one that it is made by, with forked children
             # too.
@@ -233,17 +234,17 @@ class Slab:
 
     def advance(self) -> bool:
         """Go on with the next region; False where none is free."""
-        if not self._free and len(self._regions) < self._head.regions:
-            try:
+        try:
+            if not self._free and len(self._regions) < self._head.regions:
                 self._free.append(self._add_region())
-            except OSError:  # no memory, or no descriptor: we do with those that there are
+            if not self._free:
                 return False
-        if not self._free:
+            self.end()
+            generation = self._filling + 1
+            write = self._begin(generation).write
+        except (OSError, MemoryError):  # no memory, or no descriptor: we do with the regions that there are
             return False
-        self.end()
-        region = self._begin(self._filling + 1)
-        self._filling += 1
-        self.write = region.write
+        self._filling, self.write = generation, write
         return True
 
     def _add_region(self) -> int:
@@ -253,7 +254,14 @@ class Slab:
 
     def _begin(self, generation: int) -> mmap.mmap:
         """Have a region ready for this generation, all zeros."""
-        number = self._used[generation] = self._free.pop()
+        number = self._used.get(generation)
+        if number is None:  # else it was begun before, and memory was short in the middle
+            number = self._free.pop()
+            try:
+                self._used[generation] = number
+            except MemoryError:
+                self._free.append(number)  # which has kept its room
+                raise
         region = self._regions[number]
         self._write_region(number, 8, OPEN)
         self._write_region(number, 0, generation)
@@ -285,7 +293,7 @@ class Slab:
     @property
     def has_more(self) -> bool:
         """Whether events wait that are in no chunk."""
-        return self.has_full_region or self._taken_offset < self._end_of(self._filling)
+        return self.has_full_region or self.taken_offset < self._end_of(self._filling)
 
     @property
     def has_full_region(self) -> bool:
@@ -303,31 +311,32 @@ class Slab:
         is_ended = generation in self._ends
         return generation, self._head.region_bytes if is_ended else self.region(generation).tell()
 
-    def collect(self, last: Chunk | None, until: tuple[int, int] | None = None) -> tuple[Chunk, int] | None:
-        """Return the next chunk, `last` itself where it goes on, and how many rows are new in it; None where none are.
+    def find_more(
+        self, last: Chunk | None, until: tuple[int, int] | None = None
+    ) -> tuple[Chunk, int, int] | None:
+        """Return the next chunk, `last` itself where it goes on, up to where it goes, and how many rows are new in it.
 
-        Of one region at most: call it again.
+        None where none are. Of one region at most: call it again, when they are taken: see `taken_offset`.
 
         Args:
             last: The chunk before.
             until: The place behind the last event; None for all that there are.
         """
-        while self._taken_generation < self._oldest or self._taken_offset >= self._end_of(
+        while self._taken_generation < self._oldest or self.taken_offset >= self._end_of(
             self._taken_generation
         ):
             if self._taken_generation == self._filling:
                 return None
-            self._taken_generation, self._taken_offset = self._taken_generation + 1, 0
+            self._taken_generation, self.taken_offset = self._taken_generation + 1, 0
         end = self._end_of(self._taken_generation)
         if until is not None and (self._taken_generation, end) > until:
-            if (self._taken_generation, self._taken_offset) >= until:
+            if (self._taken_generation, self.taken_offset) >= until:
                 return None
             end = until[1]
         chunk = last
-        if chunk is None or (chunk.generation, chunk.end) != (self._taken_generation, self._taken_offset):
-            chunk = Chunk(self, self._taken_generation, self._taken_offset)
-        self._taken_offset = end
-        return chunk, chunk.grow(end)
+        if chunk is None or (chunk.generation, chunk.end) != (self._taken_generation, self.taken_offset):
+            chunk = Chunk(self, self._taken_generation, self.taken_offset)
+        return chunk, end, count(chunk.memory[chunk.end : end])
 
     def release(self, generation: int, offset: int) -> None:
         """Clear the regions whose events are all in the journal: those before this place."""
@@ -338,8 +347,9 @@ class Slab:
             # interpreter's end stops in between leaves a region that is never used again, and nothing worse.
             self._write_region(number, 0, 0)
             self._regions[number][: self._ends[done]] = memoryview(_ZEROS)[: self._ends[done]]
-            self._oldest += 1
+            following = done + 1  # before anything is changed: memory may be short
             self._free.append(number)
+            self._oldest = following
             del self._used[done], self._ends[done]
 
     # --- the end
@@ -385,7 +395,7 @@ def make_slab(chosen: str | None, writer_id: str, directory: str, frame: int) ->
         try:
             make_place(place, REGIONS * REGION_BYTES, is_chosen=chosen is not None)
             slab = Slab(place, writer_id, directory, frame, own_bell(place))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, MemoryError) as error:
             if chosen is not None and is_news(place, _TOLD):
                 logger().warning(
                     "No shared memory can be had in %s=%s: %s. Rows wait in the process's own memory, and a kill loses "

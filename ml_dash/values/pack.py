@@ -23,6 +23,7 @@ from ml_dash.values.tensors import Deferred, defer, fetch, is_freed, take
 
 _MAX_DEPTH = 64  # far below what makes Python's or msgpack's recursion fail
 _MAX_REPR = 10_000
+_PLAIN_BYTES = 4096
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 _SIMPLE = frozenset({float, int, str, bool, bytes, type(None)})
 _TIMESTAMPS = (b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff")
@@ -375,5 +376,6 @@ def _noted(name: str, value: Any, unstorable: dict[str, str]) -> Any:
 
 def pack_plain(value: Any) -> bytes:
     """Pack plain data, strings with lone surrogates included."""
-    packed: bytes = msgpack.packb(value, unicode_errors="surrogatepass")
+    # a small buffer, which grows: the 256 KiB that it begins with are too much where memory is short
+    packed: bytes = msgpack.packb(value, unicode_errors="surrogatepass", buf_size=_PLAIN_BYTES)
     return packed

@@ -20,6 +20,7 @@ from ml_dash.slabs.layout import MARK
 from ml_dash.slabs.slab import Chunk, Slab
 from ml_dash.values.pack import pack, unpack
 from tests.support.examples import many
+from tests.support.slabs import collect
 
 Event = tuple[int, int, dict[str, Any]]
 Rows = dict[Series, list[tuple[int, str]]]
@@ -352,7 +353,7 @@ def in_slab(events: list[Event], place: Path) -> list[Chunk]:
                 else:
                     assert slab.advance()
                     slab.write(piece)
-    while (found := slab.collect(chunks[-1] if chunks else None)) is not None:
+    while (found := collect(slab, chunks[-1] if chunks else None)) is not None:
         chunks.append(found[0])
     return chunks
 

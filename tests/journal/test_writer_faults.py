@@ -192,8 +192,8 @@ import signal
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 before = resource.getrlimit(resource.RLIMIT_FSIZE)
+writer, failures = JournalWriter(sys.argv[1], "w"), 0  # which has asked what the limit is
 resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
-writer, failures = JournalWriter(sys.argv[1], "w"), 0
 for number in range(40):
     blocks = [Block(Series(Kind.METRIC, "train"), [0], [Column("n", "i", None, [number])])]
     try:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ml_dash.events.batch import Batcher
 from ml_dash.events.column_event import ColumnEvent
 from ml_dash.journal.blocks import Column
 from ml_dash.journal.index import JournalIndex
@@ -857,7 +858,7 @@ def test_what_is_no_error_of_the_disk_keeps_rows_from_it_as_one_does(
 
     bench.put(1, 2)
     with monkeypatch.context() as patch:
-        patch.setattr(bench.channel._mover._batcher, "blocks", fail)
+        patch.setattr(Batcher, "blocks", fail)
         bench.channel.flush()
         bench.let_a_second_pass()
         assert not bench.channel.pump()

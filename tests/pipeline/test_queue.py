@@ -14,7 +14,7 @@ from hypothesis import given, settings, strategies as st
 from ml_dash.errors import FileStoreError
 from ml_dash.events.column_event import ColumnEvent
 from ml_dash.events.items import Item, rows_of
-from ml_dash.pipeline.backlog import LARGE_EVENT
+from ml_dash.pipeline.backlog import LARGE_EVENT, NOTHING, Drained
 from ml_dash.pipeline.queue import EventQueue
 from ml_dash.settings import Overflow
 from tests.support.examples import many
@@ -57,9 +57,16 @@ def wait_for_length(queue: EventQueue, length: int) -> None:
     wait_until(lambda: len(queue) == length)
 
 
+def drain(queue: EventQueue, most: int, most_bytes: int) -> Drained:
+    """Drain a queue, and put away what comes of it."""
+    found = queue.drain(most, most_bytes)
+    queue.taken = NOTHING
+    return found
+
+
 def taken(queue: EventQueue, most: int) -> list[bytes]:
     """Drain a queue in which all is packed already."""
-    return [event for event in queue.drain(most, ALL).items if isinstance(event, bytes)]
+    return [event for event in drain(queue, most, ALL).items if isinstance(event, bytes)]
 
 
 def thread_that_puts(queue: EventQueue, events: list[bytes]) -> threading.Thread:
@@ -85,10 +92,10 @@ def test_events_come_out_in_the_order_in_which_they_were_put() -> None:
         queue.put(event)
 
     assert len(queue) == 50
-    assert queue.drain(20, ALL).items == events[:20]
+    assert drain(queue, 20, ALL).items == events[:20]
     assert len(queue) == 30
-    assert queue.drain(100, ALL).items == events[20:]
-    assert queue.drain(100, ALL).items == []
+    assert drain(queue, 100, ALL).items == events[20:]
+    assert drain(queue, 100, ALL).items == []
 
 
 def test_large_events_are_drained_by_their_bytes() -> None:
@@ -97,9 +104,9 @@ def test_large_events_are_drained_by_their_bytes() -> None:
     for _ in range(6):
         queue.put(LARGE)
 
-    assert len(queue.drain(100, 1).items) == 1
-    assert len(queue.drain(100, 2 * len(LARGE)).items) == 2
-    assert len(queue.drain(100, ALL).items) == 3
+    assert len(drain(queue, 100, 1).items) == 1
+    assert len(drain(queue, 100, 2 * len(LARGE)).items) == 2
+    assert len(drain(queue, 100, ALL).items) == 3
 
 
 def test_small_events_are_drained_by_their_number_only() -> None:
@@ -108,7 +115,7 @@ def test_small_events_are_drained_by_their_number_only() -> None:
     for _ in range(50):
         queue.put(SMALL)
 
-    assert len(queue.drain(100, 1).items) == 50
+    assert len(drain(queue, 100, 1).items) == 50
 
 
 # --- capacity
@@ -142,7 +149,7 @@ def test_at_capacity_events_are_dropped_and_counted() -> None:
         queue.put(event)
 
     assert queue.counts() == (10, Counter(overflow=15))
-    assert queue.drain(100, ALL).items == events[:10]
+    assert drain(queue, 100, ALL).items == events[:10]
     queue.put(SMALL)
     assert queue.counts() == (1, Counter(overflow=15))
 
@@ -156,7 +163,7 @@ def test_a_disk_that_fails_turns_waiting_into_counted_drops(overflow: Overflow) 
         queue.put(event)
 
     assert queue.counts() == (10, Counter(disk=15))
-    queue.drain(5, ALL)
+    drain(queue, 5, ALL)
     queue.disk_works()
     for _ in range(5):
         queue.put(SMALL)
@@ -209,12 +216,12 @@ def test_large_events_are_bounded_by_their_bytes() -> None:
         queue.put(LARGE)
     assert queue.counts() == (3, Counter(overflow=7))
 
-    queue.drain(1, ALL)
+    drain(queue, 1, ALL)
     queue.put(LARGE)
     queue.put(LARGE)
     assert queue.counts() == (3, Counter(overflow=8))
 
-    queue.drain(1000, ALL)
+    drain(queue, 1000, ALL)
     for _ in range(3):
         queue.put(LARGE)
     assert queue.counts() == (3, Counter(overflow=8))
@@ -229,7 +236,7 @@ def test_a_caller_with_a_large_event_waits_for_room() -> None:
     drained = 0
     while drained < 10:
         wait_for_length(queue, min(3, 10 - drained))
-        drained += len(queue.drain(1, ALL).items)
+        drained += len(drain(queue, 1, ALL).items)
     writer.join()
 
     assert queue.counts() == (0, Counter())
@@ -245,7 +252,7 @@ def test_an_event_larger_than_the_whole_capacity_waits_for_an_empty_queue_only()
     writer = thread_that_puts(queue, [LARGE])
     writer.start()
     wait_until(lambda: len(queue) == 1)
-    assert queue.drain(1, 1).items == [LARGE]
+    assert drain(queue, 1, 1).items == [LARGE]
     writer.join(60)
     assert not writer.is_alive()
 
@@ -266,7 +273,7 @@ def test_every_event_is_drained_waiting_or_dropped(steps: list[tuple[str, int]])
             queue.put(b"x" * number)
             put += 1
         else:
-            drained += len(queue.drain(number, 30_000).items)
+            drained += len(drain(queue, number, 30_000).items)
         waiting, dropped = queue.counts()
         assert put == drained + waiting + dropped.total()
         assert waiting <= 4
@@ -297,7 +304,7 @@ def test_rows_that_come_as_columns_count_as_rows_and_are_drained_in_order_by_the
     logged: list[Item] = []
     for action, number in steps:
         if action == "drain":
-            found = queue.drain(number, ALL).items
+            found = drain(queue, number, ALL).items
             assert all(isinstance(event, bytes) for event in found[:-1])
             drained += found
         else:
@@ -321,7 +328,7 @@ def test_rows_that_come_as_columns_count_as_rows_and_are_drained_in_order_by_the
         assert put == sum(map(rows_of, drained)) + waiting + refused.total()
         assert queue.has(1, 1) == (len(queue) > 0)
     while len(queue):
-        drained += queue.drain(3, ALL).items
+        drained += drain(queue, 3, ALL).items
     assert sorted(map(id, drained)) == sorted(map(id, logged))
     kept = {id(event) for event in logged if isinstance(event, bytes) and len(event) <= 5}
     assert [id(event) for event in drained if id(event) not in kept] == [
@@ -352,7 +359,7 @@ def test_the_first_event_wakes_a_worker_that_rests() -> None:
         queue.put(SMALL)
     assert wakes.count == 1
 
-    queue.drain(100, ALL)
+    drain(queue, 100, ALL)
     assert queue.rest()
     queue.work()
     queue.put(SMALL)
@@ -459,7 +466,7 @@ def test_what_is_kept_is_never_dropped_for_others(failing: bool) -> None:
         queue.put(SMALL)
     assert len(queue) == 4
     assert queue.counts() == (4, Counter({"disk" if failing else "overflow": 5}))
-    assert queue.drain(ALL, ALL).items == [b"kept", b"0", b"1", b"2"]
+    assert drain(queue, ALL, ALL).items == [b"kept", b"0", b"1", b"2"]
     assert len(queue) == 0
 
 
@@ -475,13 +482,13 @@ def test_what_is_to_be_kept_waits_for_room_and_is_refused_where_the_disk_gives_n
 
     threading.Thread(target=keep, daemon=True).start()
     assert not done.wait(0.1)
-    assert queue.drain(1, ALL).items == [b"1"]
+    assert drain(queue, 1, ALL).items == [b"1"]
     assert done.wait(60)
     queue.disk_failed()
     with pytest.raises(FileStoreError, match="2 events of files wait"):
         queue.keep(b"4")
     assert queue.counts() == (2, Counter())
-    assert queue.drain(ALL, ALL).items == [b"2", b"3"]
+    assert drain(queue, ALL, ALL).items == [b"2", b"3"]
 
 
 def test_what_is_kept_wakes_a_worker_that_rests_and_lets_none_rest() -> None:
@@ -497,7 +504,7 @@ def test_what_is_kept_wakes_a_worker_that_rests_and_lets_none_rest() -> None:
 def test_a_caller_that_waits_for_room_in_vain_writes() -> None:
     """Whatever keeps the worker from its work: nobody waits for ever."""
     written: list[Item] = []
-    queue = EventQueue(2, ALL, "block", lambda: None, lambda: written.extend(queue.drain(1, ALL).items))
+    queue = EventQueue(2, ALL, "block", lambda: None, lambda: written.extend(drain(queue, 1, ALL).items))
     queue.work()
     for _ in range(3):
         queue.put(SMALL)

@@ -10,6 +10,7 @@ import pytest
 from ml_dash.slabs.layout import MARK
 from ml_dash.slabs.slab import Chunk, Slab
 from ml_dash.values.pack import pack, unpack
+from tests.support.slabs import collect
 
 WRITER = "0123456789abcdef-1f-00000001"
 
@@ -35,7 +36,7 @@ def fill(slab: Slab, number: int) -> int:
 
 def collected(slab: Slab) -> list[Chunk]:
     chunks: list[Chunk] = []
-    while (found := slab.collect(chunks[-1] if chunks else None)) is not None:
+    while (found := collect(slab, chunks[-1] if chunks else None)) is not None:
         if not chunks or found[0] is not chunks[-1]:
             chunks.append(found[0])
     return chunks
@@ -113,13 +114,13 @@ def test_a_chunk_goes_on_with_what_has_come_since(slab: Slab) -> None:
     slab.write(event(0) + MARK)
     (chunk,) = collected(slab)
     slab.write(event(1))
-    found = slab.collect(chunk)
+    found = collect(slab, chunk)
     assert found == (chunk, 1)
     slab.write(MARK)
-    assert slab.collect(chunk) == (chunk, 0)
+    assert collect(slab, chunk) == (chunk, 0)
     assert (chunk.rows, numbers([chunk])) == (2, [0, 1])
     slab.write(event(2) + MARK)
-    after = slab.collect(None)
+    after = collect(slab, None)
     assert after is not None
     assert (after[1], numbers([after[0]])) == (1, [2])
 

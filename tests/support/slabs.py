@@ -19,7 +19,7 @@ from ml_dash.query.journal_view import JournalView
 from ml_dash.series import Kind, Series
 from ml_dash.settings import Settings
 from ml_dash.slabs.layout import MARK
-from ml_dash.slabs.slab import Slab
+from ml_dash.slabs.slab import Chunk, Slab
 from ml_dash.storage.recovery import Recovered, recover
 from ml_dash.values.pack import pack
 
@@ -134,6 +134,17 @@ def log(channel: Channel, event: Event) -> None:
 def recovered(place: Path) -> Recovered | None:
     """Do what whoever comes after a death does; `place` is what `SlabBench.die` has returned."""
     return recover(str(place / "queue" / f"{WRITER}.slab"), str(place / "experiment"))
+
+
+def collect(slab: Slab, last: Chunk | None) -> tuple[Chunk, int] | None:
+    """Take the next events out of a slab: return their chunk, and how many are new in it; None where none are."""
+    found = slab.find_more(last)
+    if found is None:
+        return None
+    chunk, end, rows = found
+    chunk.rows += rows
+    chunk.end = slab.taken_offset = end
+    return chunk, rows
 
 
 @contextmanager

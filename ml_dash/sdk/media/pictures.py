@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
+from ml_dash.limits.sparing import check_numpy
 from ml_dash.sdk.files.encoders.images import as_pixels, write_figure, write_image
 from ml_dash.sdk.media.value import MediaValue, file_of, is_path
 from ml_dash.values.tensors import on_host
@@ -88,6 +89,7 @@ class Mask(MediaValue):
     kind = "mask"
 
     def __init__(self, pixels: Any, name: str) -> None:
+        check_numpy()
         import numpy as np
 
         array = np.asarray(on_host(pixels))

@@ -6,6 +6,7 @@ import wave
 from typing import Any, BinaryIO
 
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.limits.sparing import check_numpy
 from ml_dash.sdk.media.value import MediaValue, file_of, is_path
 from ml_dash.values.tensors import on_host
 
@@ -31,6 +32,7 @@ class Audio(MediaValue):
     kind = "audio"
 
     def __init__(self, data: Any, sample_rate: int | None = None, caption: str | None = None) -> None:
+        check_numpy()
         import numpy as np
 
         self._rate = 0

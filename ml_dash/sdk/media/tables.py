@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.limits.sparing import check_numpy
 from ml_dash.sdk.files.encoders.objects import json_bytes
 from ml_dash.sdk.media.value import MediaValue, file_of
 from ml_dash.values.tensors import on_host
@@ -51,6 +52,7 @@ class Histogram(MediaValue):
         edges: Sequence[float] | None = None,
         caption: str | None = None,
     ) -> None:
+        check_numpy()
         import numpy as np
 
         if [values is None, counts is None, edges is None] not in ([True, False, False], [False, True, True]):
@@ -205,6 +207,7 @@ class Points3D(MediaValue):
     kind = "points"
 
     def __init__(self, points: Any, caption: str | None = None) -> None:
+        check_numpy()
         import numpy as np
 
         array = np.array(on_host(points))

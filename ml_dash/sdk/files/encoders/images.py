@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError, ValueWarning
+from ml_dash.limits.sparing import check_numpy
 from ml_dash.notices import warn_user
 from ml_dash.values.tensors import on_host
 
@@ -77,6 +78,7 @@ def as_pixels(image: Any, what: str, tell_odd: Callable[[], None] = tell_odd) ->
         what: for messages: ``frame 3``.
         tell_odd: called where there are such pixels.
     """
+    check_numpy()
     import numpy as np
 
     array = np.asarray(on_host(image))
