@@ -21,20 +21,21 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
         return json.dumps(value, default=_unjson, indent=indent)
     except (TypeError, RecursionError):
         # hardly anything has such keys, or is so deep: only what does is copied
-        return json.dumps(_writable(value, 0), default=_unjson, indent=indent)
+        return json.dumps(writable(value), default=_unjson, indent=indent)
 
 
-def _writable(value: Any, depth: int) -> Any:
+def writable(value: Any, depth: int = 0) -> Any:
+    """Return a value whose keys Python's `json` writes, and which is not nested too deep for it."""
     if not isinstance(value, (dict, list)):
         return value
     if depth == _DEEPEST:
         return "…"
     if isinstance(value, dict):
         return {
-            key if isinstance(key, _KEYS) else str(key): _writable(item, depth + 1)
+            key if isinstance(key, _KEYS) else str(key): writable(item, depth + 1)
             for key, item in value.items()
         }
-    return [_writable(item, depth + 1) for item in value]
+    return [writable(item, depth + 1) for item in value]
 
 
 def _unjson(value: Any) -> dict[str, str]:

@@ -117,6 +117,16 @@ def test_frames_that_found_something_find_nothing_more(name: str, client: Client
 
 
 @pytest.mark.fuzz
+def test_a_parameter_whose_keys_json_does_not_have_keeps_nobody_from_a_list(client: Client) -> None:
+    """All lists of a project that are sorted by a parameter read it."""
+    Sent(client, client.create("fuzz/keys/time")).send("w", KNOWN["param-key-time"])
+    for asked in ("order=params.a", "filter=params.a%20%3D%20x", "columns=params.a"):
+        answer = answered(client, "GET", f"/api/v1/experiments?prefix=fuzz/keys/&{asked}")
+        assert answer.status == 200, answer
+        assert len(answer.body["data"]) == ("filter" not in asked)
+
+
+@pytest.mark.fuzz
 @pytest.mark.parametrize("seed", seeds())
 def test_any_bytes_instead_of_frames_are_refused_in_order(seed: int, client: Client) -> None:
     """With a checksum that nobody has mended, compressed by nobody, and cut anywhere."""

@@ -10,6 +10,7 @@ import msgpack
 import pytest
 
 from ml_dash.query.json_text import json_text
+from ml_dash.query.listing import comparing
 
 
 def test_json_carries_what_msgpack_does() -> None:
@@ -26,6 +27,7 @@ def test_a_key_that_json_does_not_have_is_written_as_python_shows_it(key: Any) -
     assert json.loads(json_text({"x": [{key: 1, "a": {key: [2]}}]})) == {
         "x": [{str(key): 1, "a": {str(key): [2]}}]
     }
+    assert comparing.json_text([{key: 1, "ä": {key: [2]}}]) == f'[{{"{key}":1,"ä":{{"{key}":[2]}}}}]'
 
 
 @pytest.mark.parametrize("level", [lambda value: [value], lambda value: {"a": value}], ids=["lists", "dicts"])
@@ -36,6 +38,7 @@ def test_what_is_nested_deeper_than_python_recurses_is_written_as_far_as_it_goes
     text = json_text({"x": value, "y": 2})
     assert json.loads(text)["y"] == 2
     assert "\\u2026" in text
+    assert "…" in comparing.json_text([value])
 
 
 def test_keys_that_json_has_stay_as_it_writes_them() -> None:

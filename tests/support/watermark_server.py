@@ -112,7 +112,7 @@ class WatermarkServer:
                 body = _inflated(body)
             return {"watermark": self._frames(unquote(found[1]), unquote(found[2]), body)}
         if method == "GET" and (found := _WRITERS.fullmatch(path)):
-            return {"watermarks": _watermarks(self._by_id(found[1]))}
+            return {"watermarks": _watermarks(self._by_id(found[1])), "hasMore": False, "cursor": None}
         raise RefusalError(404, "not_found")
 
     def _pieced(self, checksum: str) -> bytes:

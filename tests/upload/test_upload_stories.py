@@ -59,6 +59,11 @@ def test_what_is_said_of_an_experiment_may_be_missing_from_a_backup_that_lacks_n
     Story(501148).run()
 
 
+def test_an_uploader_that_has_to_ask_what_the_server_has_goes_on_from_there() -> None:
+    """Of all writers, in pages: the line had damaged a name, and its disk a frame that the server has."""
+    Story(5000658).run()
+
+
 @pytest.mark.slow
 def test_every_kind_of_fault_comes_often() -> None:
     """A simulation in which nothing happens proves nothing."""

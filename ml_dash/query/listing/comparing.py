@@ -7,6 +7,7 @@ import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from ml_dash.query.json_text import writable
 from ml_dash.query.listing.tokens import number_of
 from ml_dash.records import NamedTuple
 
@@ -19,6 +20,7 @@ EXACT_MAX = 2**53
 TEXT_MAX = 1000
 """Characters of a text that tables keep, and that conditions look at."""
 NAN = "nan"
+_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=str)
 
 
 def folded(text: str) -> str:
@@ -123,7 +125,11 @@ def text_of(value: Any) -> str | None:
 
 def json_text(value: Any) -> str:
     """Return a list or a dict as the text by which it is compared and shown: ``[64,64]``."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)
+    try:
+        return _JSON.encode(value)
+    except (TypeError, RecursionError):
+        # hardly any has keys that JSON does not have, as a time
+        return _JSON.encode(writable(value))
 
 
 def _compare(one: Any, other: Any) -> int:
