@@ -8,6 +8,8 @@ sign of life goes on beside it.
 
 An attempt that says from which step on it repeats (``resume_from``) begins anew, though the one before it may not have
 ended: that is on its way out. It `supersedes` the rows of earlier attempts from that step on.
+
+An end whose start is not there is of the attempt of the start before it, and says nothing of what belongs together.
 """
 
 from __future__ import annotations
@@ -118,6 +120,10 @@ class Opening:
         """Whether it was not ended, as far as rows tell."""
         return self.row["event"] == "start" and not self.is_replaced
 
+    def place(self) -> tuple[int, str, int]:
+        """Return where it is among all openings of an experiment, by which these can be sorted."""
+        return self.order_ns, self.writer, self.at
+
     def take(self, turn: Turn) -> None:
         """Take in a later RUN row of this run."""
         if turn.event in ("start", "end"):
@@ -219,6 +225,12 @@ class Attempt:
         return min(starts, default=self.order_ns)
 
     @property
+    def root(self) -> int:
+        """What a store numbers it by: its start that came first, see `Opening.at`; of ends alone the first of them."""
+        starts = [opening.at for opening in self.openings if not opening.is_end_only]
+        return min(starts or (opening.at for opening in self.openings))
+
+    @property
     def last_ns(self) -> int:
         """The last sign of life of any of its runs."""
         return max(opening.last_ns for opening in self.openings)
@@ -240,24 +252,39 @@ class Attempt:
 
 
 def attempts_of(openings: Iterable[Opening]) -> list[Attempt]:
-    """Return the attempts that these openings are, in order of time; the answer does not depend on their order."""
+    """Return the attempts that these openings are, in order of time; the answer does not depend on their order.
+
+    Without names and `resume_from`, more of them, and later signs of life, join attempts and never part them.
+    """
     found: list[Attempt] = []
     named: dict[str, Attempt] = {}
     latest: Attempt | None = None  # the one that goes on the longest
-    for opening in sorted(openings, key=lambda each: (each.order_ns, each.writer, each.at)):
+    before = early = Attempt(0)  # of ends that are before all starts
+    ends: list[tuple[Attempt, Opening]] = []
+    for opening in sorted(openings, key=Opening.place):
+        if opening.is_end_only:
+            # it joins nothing: a start that comes late, and is between the two, would have to undo that
+            ends.append((before, opening))
+            continue
         attempt = None if opening.name is None else named.get(opening.name)
-        if opening.is_end_only and found:
-            attempt = found[-1]
         if attempt is None and latest is not None and _goes_on_beside(opening, latest):
             attempt = latest
         if attempt is None:
-            attempt = Attempt(len(found) + 1)
+            attempt = Attempt(0)
             found.append(attempt)
         attempt.openings.append(opening)
         if opening.name is not None:
             named[opening.name] = attempt
         if latest is None or attempt.last_ns >= latest.last_ns or opening.resume_from is not None:
             latest = attempt
+        before = attempt
+    for attempt, opening in ends:
+        attempt.openings.append(opening)
+    if early.openings:
+        found.insert(0, early)
+    for number, attempt in enumerate(found, 1):
+        attempt.number = number
+        attempt.openings.sort(key=Opening.place)
     return found
 
 

@@ -149,12 +149,13 @@ def fold_runs(
         named, stale_after=stale_after, now_ns=now_ns, space=space, pid_alive=pid_alive
     )
     stands = standing(attempts[-1].openings if attempts else (), is_alive)
+    openings = [opening for attempt in attempts for opening in attempt.openings]
     rows = [row for writer in writers for row in writer.rows]
     starts = [row for row in rows if row[1].get("event") == "start"]
     said, said_ns = _described(row for row in rows if row[1].get("event") in ("start", "update"))
     return RunInfo(
         status=stands.status,
-        started_at=min((start[0] for start in starts), default=None),
+        started_at=min((each.start_ns for each in openings if not each.is_end_only), default=None),
         ended_at=stands.ended_at,
         last_activity=last_activity(writers, now_ns),
         host=stands.host,
@@ -212,7 +213,7 @@ class Standing(NamedTuple):
 
 def standing(openings: Iterable[Opening], is_alive: Callable[[Opening], bool]) -> Standing:
     """Return how an attempt stands, of what its starts have come to: the newest that lives says so, else the newest."""
-    runs = sorted(openings, key=lambda opening: (opening.time_ns, opening.writer))
+    runs = sorted(openings, key=lambda opening: (opening.time_ns, opening.writer, opening.at))
     if not runs:
         return Standing()
     alive = [opening for opening in runs if is_alive(opening)]

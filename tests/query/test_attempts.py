@@ -113,5 +113,10 @@ def test_an_end_whose_start_is_lost_is_of_the_attempt_before_it() -> None:
     """As where the start was damaged, or its journal moved away."""
     openings = opened(a=[start(1)], b=[start(5)], c=[row(9, "end")])
     assert numbers(openings) == [[("a", 0)], [("b", 0), ("c", 0)]]
+    late = [row(9, "end"), row(20, "heartbeat")]
+    assert numbers(opened(a=[start(1)], c=late, b=[start(12)])) == [[("a", 0), ("c", 0)], [("b", 0)]], (
+        "joins none"
+    )
+    assert numbers(opened(c=late, b=[start(12)])) == [[("c", 0)], [("b", 0)]]
     (alone,) = attempts_of(opened(c=[row(9, "end")]))
     assert (alone.number, alone.start_ns) == (1, 9 * SECOND)

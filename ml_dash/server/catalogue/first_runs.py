@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from ml_dash.query.attempts import Attempt
     from ml_dash.query.row_source import TimedRows
 
 
@@ -68,8 +67,8 @@ class FirstRuns:
         found = [opening for openings in self._writers.values() for opening in openings.found]
         if not found:
             return None
-        attempts = {_number_of(attempt): attempt.openings for attempt in attempts_of(found)}
-        newest = max(attempts, key=lambda at: (min(each.order_ns for each in attempts[at]), at))
+        attempts = {attempt.root: attempt.openings for attempt in attempts_of(found)}
+        newest = next(reversed(attempts))
         opened: dict[str, int] = {}
         for opening in attempts[newest]:
             opened[opening.writer] = opened.get(opening.writer, 0) + opening.is_open
@@ -86,12 +85,6 @@ class FirstRuns:
                 "resumed": self.resumed,
             },
         )
-
-
-def _number_of(attempt: Attempt) -> int:
-    """Return the number of its first start, which `RunNews` would have given it; of ends alone that of the first."""
-    starts = [each.at for each in attempt.openings if not each.is_end_only]
-    return min(starts or (each.at for each in attempt.openings))
 
 
 def store_first_runs(connection: Connection, standings: Sequence[tuple[str, Standing, int | None]]) -> None:

@@ -10,8 +10,10 @@ server's clock. What time alone decides (is it still alive?) is decided when som
   the newest sign of life of its runs that are open.
 
 Rows come in any order: an attempt that is sent late may lie before others, and a sign of life that comes may show that
-two starts were one attempt. It never shows that one was two. Only an end whose start is not there may turn out to be of
-another attempt: of one that began between the attempt that it was taken for and itself.
+two starts were one attempt. So all openings of an experiment are looked at whenever there is news. Where they are many,
+as where a job has begun thousands of times, only those are that were going on when the earliest of the news began: then
+what is one attempt stays one, though a start with a name or a `resume_from` that comes late may have parted it. Only an
+end whose start is not there goes over to another one: to one that began between that which it was taken for and itself.
 """
 
 from __future__ import annotations
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
 
     from ml_dash.query.attempts import Turn
     from ml_dash.query.row_source import TimedRows
+
+
+_FEW = 200
+"""Openings of an experiment: not more are read whenever a run of it shows a sign of life."""
 
 
 class RunNews:
@@ -94,30 +100,33 @@ class RunNews:
         if not news:
             return
         since = min(each.order_ns for each in news.values())
-        known = self._beside(news.values(), since)
-        roots = self._roots({**{each.at: each for each in known}, **news}, since)
+        is_whole = self._number() - 1 <= _FEW
+        known = self._read([]) if is_whole else self._beside(news.values(), since)
+        openings = {**{each.at: each for each in known}, **news}
+        roots = _roots_of_all(openings.values()) if is_whole else self._roots(openings, since)
         upsert(
             self._connection,
             OPENINGS,
             [opening_row(self._id, opening, roots[opening.at]) for opening in news.values()],
         )
-        self._move(roots, known)
+        moved = self._move(roots, known, {each.at for each in known if is_whole or each.is_end_only})
         resumed = any(each.resume_from is not None for each in (*known, *news.values()))
-        self._update({opening.writer for opening in news.values()}, resumed=resumed)
+        self._update(None if moved else {opening.writer for opening in news.values()}, resumed=resumed)
         if resumed:
             relist(self._connection, [self._id])
 
     def _beside(self, news: Collection[Opening], since: int) -> list[Opening]:
         """Return what may belong together with these, the first of which began at `since`: all others ended before."""
         names = sorted({each.name for each in news if each.name is not None})
-        # an end without its start is of the attempt before it
-        before = [
-            select(func.max(OPENINGS.c.order_ns))
-            .where(OPENINGS.c.experiment_id == self._id, OPENINGS.c.order_ns <= each.order_ns)
-            .scalar_subquery()
-            for each in news
-            if each.is_end_only
-        ]
+        # An end without its start is of the attempt of the start before it; one that has none before it, of those ends
+        # that have none.
+        before = []
+        if any(each.is_end_only for each in news):
+            earlier = select(func.max(OPENINGS.c.order_ns)).where(
+                OPENINGS.c.experiment_id == self._id, OPENINGS.c.order_ns < since
+            )
+            starts = earlier.where(OPENINGS.c.is_end_only.is_(False))
+            before = [earlier.scalar_subquery(), starts.scalar_subquery()]
         return self._read(
             [
                 or_(
@@ -146,43 +155,46 @@ class RunNews:
             return number
 
         for attempt in attempts_of(openings.values()):
-            # of an end before `since` it is not known here what is before it: it stays where it is
+            starts = [each for each in attempt.openings if not each.is_end_only]
             ends = [each for each in attempt.openings if each.is_end_only]
-            starts = [each for each in attempt.openings if not each.is_end_only] or ends
             found = {root(stored.get(each.at, each.at)) for each in starts}
-            joined |= dict.fromkeys(found, min(found))
-            if starts is not ends:
-                new = {each.at for each in ends if each.at not in stored or each.order_ns >= since}
-                stored |= dict.fromkeys(new, min(found))
+            joined |= dict.fromkeys(found, min(found, default=0))
+            # of an end before `since` it is not known here what is before it: it stays where it is
+            new = [each.at for each in ends if each.at not in stored or each.order_ns >= since]
+            its = found or {stored[each.at] for each in ends if each.at in stored} or new
+            stored |= {at: min(its) for at in new}
         return {at: root(stored.get(at, at)) for at in openings}
 
-    def _move(self, roots: Mapping[int, int], known: Sequence[Opening]) -> None:
-        """Store which attempts have turned out to be one, and which ends belong to another."""
-        ends = {each.at for each in known if each.is_end_only}
+    def _move(self, roots: Mapping[int, int], known: Sequence[Opening], alone: Collection[int]) -> bool:
+        """Store which attempts have turned out to be one, and which openings belong to another; return whether any did.
+
+        What is not to be moved `alone` takes all of its attempt along.
+        """
         query = select(OPENINGS.c.number, OPENINGS.c.attempt).where(
             OPENINGS.c.experiment_id == self._id, OPENINGS.c.number.in_([each.at for each in known])
         )
         changed = [row for row in self._connection.execute(query).all() if row.attempt != roots[row.number]]
-        moved = {row.attempt: roots[row.number] for row in changed if row.number not in ends}
+        moved = {row.attempt: roots[row.number] for row in changed if row.number not in alone}
         own = OPENINGS.c.experiment_id == self._id
         for old, new in moved.items():
             self._connection.execute(
                 update(OPENINGS).where(own, OPENINGS.c.attempt == old).values(attempt=new)
             )
-        for number in (row.number for row in changed if row.number in ends):
+        for number in (row.number for row in changed if row.number in alone):
             self._connection.execute(
                 update(OPENINGS).where(own, OPENINGS.c.number == number).values(attempt=roots[number])
             )
+        return bool(changed)
 
-    def _update(self, writers: set[str], *, resumed: bool) -> None:
+    def _update(self, writers: set[str] | None, *, resumed: bool) -> None:
+        """Store what follows from openings. Only these writers' have changed, if the newest attempt is the same."""
         connection, own = self._connection, OPENINGS.c.experiment_id == self._id
         attempts = connection.execute(
             select(OPENINGS.c.attempt, func.min(OPENINGS.c.order_ns).label("began_ns"))
             .where(own)
             .group_by(OPENINGS.c.attempt)
-            .order_by(func.min(OPENINGS.c.order_ns).desc(), OPENINGS.c.attempt.desc())
         ).all()
-        newest = attempts[0].attempt
+        newest = self._newest({each.attempt: each.began_ns for each in attempts})
         known = connection.execute(
             select(EXPERIMENTS.c.newest_attempt, EXPERIMENTS.c.stop_attempt).where(
                 EXPERIMENTS.c.id == self._id
@@ -219,6 +231,22 @@ class RunNews:
             )
         )
 
+    def _newest(self, began: Mapping[int, int]) -> int:
+        """Return the attempt that began last, of several at the same time as `attempts_of` has them in order."""
+        began_ns = max(began.values())
+        latest = [attempt for attempt, time_ns in began.items() if time_ns == began_ns]
+        if len(latest) > 1:
+            query = select(OPENINGS.c.writer, OPENINGS.c.number, OPENINGS.c.attempt).where(
+                OPENINGS.c.experiment_id == self._id,
+                OPENINGS.c.order_ns == began_ns,
+                OPENINGS.c.attempt.in_(latest),
+            )
+            found = sorted(
+                (each.writer, each.number, each.attempt) for each in self._connection.execute(query)
+            )
+            latest = list(dict.fromkeys(attempt for _, _, attempt in found))
+        return latest[-1]
+
     def _count_open(self, newest: int, writers: set[str] | None) -> None:
         # counted anew rather than up and down: a start that comes twice, or an end without one, cannot falsify it
         is_open = (
@@ -235,6 +263,10 @@ class RunNews:
         if writers is not None:
             conditions.append(WRITERS.c.writer.in_(sorted(writers)))
         self._connection.execute(update(WRITERS).where(*conditions).values(open_runs=is_open))
+
+
+def _roots_of_all(openings: Collection[Opening]) -> dict[int, int]:
+    return {each.at: attempt.root for attempt in attempts_of(openings) for each in attempt.openings}
 
 
 _OPEN = and_(OPENINGS.c.event == "start", OPENINGS.c.is_replaced.is_(False))

@@ -56,10 +56,11 @@ def read_attempts(connection: Connection, experiment_id: str, *, whole: bool = F
     found: dict[int, Attempt] = {}
     for row in rows.all():
         found.setdefault(row.attempt, Attempt(0)).openings.append(Opening(*row[1:]))
-    attempts = [each for _, each in sorted(found.items(), key=lambda item: (item[1].order_ns, item[0]))]
+    for attempt in found.values():
+        attempt.openings.sort(key=Opening.place)
+    attempts = sorted(found.values(), key=lambda attempt: attempt.openings[0].place())
     for number, attempt in enumerate(attempts, 1):
         attempt.number = number
-        attempt.openings.sort(key=lambda opening: (opening.order_ns, opening.writer, opening.at))
     return attempts
 
 

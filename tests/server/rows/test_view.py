@@ -16,6 +16,7 @@ from ml_dash.identity import parse_prefix
 from ml_dash.journal.blocks import Block
 from ml_dash.journal.frame import encode_frame
 from ml_dash.query.journal_view import JournalView
+from ml_dash.query.runs import RunInfo
 from ml_dash.query.tracks import TrackQuery
 from ml_dash.series import Kind, Series
 from ml_dash.server.catalogue.records import Introduction
@@ -66,7 +67,11 @@ run_row = st.fixed_dictionaries(
         "host": st.sampled_from(["node1", "node2"]),
         "pid": st.integers(1, 9),
     },
-    optional={"error": st.text(max_size=3)},
+    optional={
+        "error": st.text(max_size=3),
+        "attempt": st.sampled_from("xyz"),
+        "again": st.booleans(),
+    },
 )
 
 
@@ -197,27 +202,79 @@ def test_an_end_without_its_start_is_of_the_attempt_before_it_though_that_comes_
     open_store: Store,
 ) -> None:
     """Until then it is of an earlier one; it does not make one of both."""
-
-    def row(event: str, handle: str, second: int, pid: int) -> tuple[int, dict[str, Any]]:
-        status = "RUNNING" if event == "start" else "COMPLETED"
-        return NOON + second * SECOND, {"event": event, "status": status, "handle": handle, "pid": pid}
-
     frames = [
-        [block_of(RUN, [row("end", "h", 20, 1), row("start", "h", 1, 2)])],
-        [block_of(RUN, [row("start", "i", 19, 3)])],
-        [block_of(RUN, [row("start", "i", 10, 4)])],
+        [end("h", 20, 1), start("h", 1, 2)],
+        [start("i", 19, 3)],
+        [start("i", 10, 4)],
     ]
-    clock = Noon()
-    with tempfile.TemporaryDirectory() as directory:
-        write(Path(directory), frames, "writer0")
-        run = JournalView(directory).run(now_ns=clock.time_ns(), space="")
-    experiment = fill(open_store, [frames], object_bytes=1 << 30, per_request=1)
-    stored = StoreView(open_store.backend._replace(clock=clock), experiment).run()
-    assert (stored.status, stored.pid, stored.ended_at) == (run.status, run.pid, run.ended_at)
+    run = both_say(open_store, frames)
     assert (run.status, run.pid) == ("COMPLETED", 1)
 
 
-SAME = ("status", "started_at", "ended_at", "last_activity", "host", "pid", "stale", "writers", "error")
+@pytest.mark.parametrize("few", [0, 200], ids=["many openings", "few openings"])
+def test_an_end_without_its_start_makes_no_attempts_one_by_going_on_for_long(
+    open_store: Store, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    """Where clocks go back, it may have ended before the start before it."""
+    monkeypatch.setattr("ml_dash.server.catalogue.run_status._FEW", few)
+    ends = [[end("h", 15, 1)], [end("h", 19, 2)]]
+    run = both_say(open_store, [[start("i", 18, 3)], [start("j", 1, 4)], [end("i", 2, 5)]], ends)
+    assert (run.status, run.pid, run.attempts) == ("COMPLETED", 5, 2)
+    run = both_say(open_store, [[start("i", 18, 3)]], [*ends, [start("i", 1, 4)], [end("j", 17, 5)]])
+    assert (run.pid, run.attempts) == (3, 2)
+
+
+def test_a_start_that_comes_late_may_take_the_others_of_its_name_along(open_store: Store) -> None:
+    """Until then they are of the attempt that was going on when they began."""
+    beside = [[start("h", 3, 1)], [start("i", 12, 2, attempt="z")], [end("j", 14, 3)]]
+    run = both_say(open_store, beside, [[start("h", 1, 4, attempt="z")]])
+    assert (run.pid, run.attempts) == (1, 2)
+    resumed = [[start("h", 2, 5, attempt="y", resume_from=0)]]
+    assert both_say(open_store, beside, resumed).attempts == 2
+
+
+def test_a_start_that_is_put_again_by_a_clock_that_went_back_is_no_earlier_one(open_store: Store) -> None:
+    run = both_say(open_store, [[start("h", 5, 1)], [start("h", 3, 2, again=True)]])
+    assert (run.started_at, run.pid, run.attempts) == (NOON + 5 * SECOND, 2, 1)
+
+
+def start(handle: str, second: int, pid: int, **more: Any) -> tuple[int, dict[str, Any]]:
+    row = {"event": "start", "status": "RUNNING", "handle": handle, "pid": pid, **more}
+    return NOON + second * SECOND, row
+
+
+def end(handle: str, second: int, pid: int) -> tuple[int, dict[str, Any]]:
+    return NOON + second * SECOND, {"event": "end", "status": "COMPLETED", "handle": handle, "pid": pid}
+
+
+def both_say(open_store: Store, *writers: list[list[tuple[int, dict[str, Any]]]]) -> RunInfo:
+    """How an experiment stands by its journal, as the store says too: of RUN rows of writers, by frames."""
+    written = [[[block_of(RUN, rows)] for rows in frames] for frames in writers]
+    clock = Noon()
+    with tempfile.TemporaryDirectory() as directory:
+        for number, frames in enumerate(written):
+            write(Path(directory), frames, f"writer{number}")
+        for path in Path(directory).iterdir():
+            os.utime(path, ns=(clock.time_ns(), clock.time_ns()))
+        run = JournalView(directory).run(now_ns=clock.time_ns(), space="")
+    experiment = fill(open_store, written, object_bytes=1 << 30, per_request=1)
+    stored = StoreView(open_store.backend._replace(clock=clock), experiment).run()
+    assert [getattr(stored, name) for name in SAME] == [getattr(run, name) for name in SAME]
+    return run
+
+
+SAME = (
+    "status",
+    "started_at",
+    "ended_at",
+    "last_activity",
+    "host",
+    "pid",
+    "stale",
+    "writers",
+    "error",
+    "attempts",
+)
 
 
 class Noon:
