@@ -12,7 +12,7 @@ from ml_dash import Experiment
 from tests.browser.ui import Ui, over
 from tests.browser.window import Window
 
-RUNS, STEPS = 25, 12
+RUNS, STEPS = 32, 12
 GROUPS = ("train", "val", "test", "opt")
 FIELDS = ("loss", "acc", "f1", "lr", "grad")
 WHOLE = """elements => elements.filter(each => {
@@ -24,7 +24,7 @@ WHITE = ("rgb(255, 255, 255)", "rgba(0, 0, 0, 0)")
 
 @pytest.fixture(scope="module")
 def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
-    """`ml-dash ui` over 25 runs with 20 metrics each."""
+    """`ml-dash ui` over more runs than a table has in the page, with 20 metrics each."""
     root = str(tmp_path_factory.mktemp("dash"))
     for number in range(RUNS):
         exp = Experiment(f"alice/dense/run-{number:02}", dash_root=root, echo=False, capture=False)
@@ -109,3 +109,51 @@ def test_all_runs_are_on_white_paper_and_no_chart_is_cut(ui: Ui, open_window: Ca
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     expect(page.locator(".toolbar")).to_be_visible()
     page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+
+
+def test_charts_that_were_never_in_sight_are_printed_as_well(
+    ui: Ui, open_window: Callable[..., Window]
+) -> None:
+    """By the key for printing; behind that the page draws what is in sight alone, as before."""
+    page = opened(ui, open_window(900, 420))
+    before = page.locator(".tile canvas").count()
+    page.evaluate(
+        """() => void (window.print = () => {
+          dispatchEvent(new Event("beforeprint"));
+          const drawn = each => {
+            const { width, height } = each;
+            const pixels = each.getContext("2d").getImageData(0, 0, width, height).data;
+            return new Set(new Uint32Array(pixels.buffer)).size > 4;
+          };
+          const plots = [...document.querySelectorAll(".tile .plot")];
+          window.printed = {
+            plots: plots.length,
+            drawn: plots.filter(each => each.querySelector("canvas") && drawn(each.querySelector("canvas"))).length,
+            said: document.querySelector(".charts-pane > .print-only").textContent,
+          };
+          dispatchEvent(new Event("afterprint"));
+        })"""
+    )
+    page.keyboard.press("Control+p")
+    page.wait_for_function("() => window.printed")
+    charts = len(GROUPS) * len(FIELDS)
+    assert before < 2 * charts, "else all of them are in sight"
+    assert page.evaluate("window.printed") == {"plots": charts, "drawn": charts, "said": ""}
+    expect(page.locator(".tile canvas")).to_have_count(before)
+
+
+def test_the_name_of_a_folder_is_whole_on_a_phone(ui: Ui, open_window: Callable[..., Window]) -> None:
+    page = opened(ui, open_window(390, 800))
+    name = "distillation-of-a-very-large-teacher-into-a-small-student-2026-05"
+    page.goto(f"{page.evaluate('location.origin')}/p/alice/{name}")
+    shown = page.locator(".head-crumbs b")
+    expect(shown).to_have_text(name)
+    assert shown.evaluate(
+        """each => {
+          const { left, right, top, bottom } = each.getBoundingClientRect();
+          const at = (x, y) => each === document.elementFromPoint(x, y);
+          return left >= 0 && right <= innerWidth && at(left + 4, top + 4) && at(left + 4, bottom - 4);
+        }"""
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    expect(page.get_by_role("button", name="Other folders")).to_be_visible()

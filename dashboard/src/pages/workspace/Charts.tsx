@@ -11,6 +11,7 @@ import { plain } from "../../ui/terminal";
 import { Media } from "./media/Media";
 import { NewChart } from "./NewChart";
 import { Panel } from "./Panel";
+import { missingOnPaper, onPaper, preparing, usePaper } from "./paper";
 import { choiceOf, optionsOf, ranksIn } from "./ranks";
 import { listing } from "./runs";
 import { type Section, sectionsOf, shortTitle, within } from "./sections";
@@ -33,6 +34,7 @@ export function Charts(): JSX.Element {
   const { expanded } = view.value;
   const sections = sectionsOf(charts.value, own.value, view.value);
   const large = expanded === null ? undefined : [...own.value, ...charts.value].find((chart) => chart.title === expanded);
+  usePaper(!large && !view.value.table);
   const pane = useRef<HTMLDivElement>(null);
   const [{ width, height }, setRoom] = useState({ width: 0, height: 0 });
   useEffect(() => {
@@ -65,7 +67,7 @@ export function Charts(): JSX.Element {
               </MadePart>
             )}
             {!sections.length && <Nothing />}
-            <p class="print-only muted">Charts are on paper as far as they were in sight.</p>
+            <p class="print-only muted">{missingOnPaper(sections, preparing.value)}</p>
           </>
         )}
       </div>
@@ -122,13 +124,14 @@ function Toolbar(): JSX.Element {
 /** Sections one after the other, more of them as their end comes into sight: a wide run has hundreds, with thousands of charts. */
 function Sections({ sections, room }: { sections: readonly Section[]; room: number }): JSX.Element {
   const [count, setCount] = useState(AT_FIRST);
-  const made = within(sections, count);
+  const paper = preparing.value ? onPaper(sections) : null;
+  const made = paper ? sections.filter((_, at) => paper[at]! > 0) : within(sections, count);
   const isMore = made.length < sections.length;
   const end = useEnd(isMore, () => setCount((before) => before + AT_FIRST), count);
   return (
     <>
       {made.map((section) => (
-        <SectionPart key={section.name} section={section} room={room} />
+        <SectionPart key={section.name} section={section} room={room} count={paper && paper[sections.indexOf(section)]!} />
       ))}
       <div ref={end} class="end" />
       {isMore && <p class="pane-none">{several(sections.length - made.length, "more section")} below</p>}
@@ -149,7 +152,8 @@ function useEnd(isMore: boolean, more: () => void, turn: number): Ref<HTMLDivEle
   return end;
 }
 
-function SectionPart({ section, room }: { section: Section; room: number }): JSX.Element {
+/** A section; for paper as many charts of it are made as `count` says, else as many as somebody has scrolled to. */
+function SectionPart({ section, room, count }: { section: Section; room: number; count: number | null }): JSX.Element {
   const [made, setMade] = useState(STEP);
   const { charts, name, open } = section;
   const { size } = view.value;
@@ -160,7 +164,7 @@ function SectionPart({ section, room }: { section: Section; room: number }): JSX
       <SectionHead name={name} told={whole(charts.length)} isOpen={open} />
       {open && (
         <div class="panels" style={{ gridTemplateColumns: `repeat(${columns}, minmax(0, 1fr))`, "--chart-width": `${WIDTHS[size] - ON_PAPER}px` }}>
-          {charts.slice(0, made).map((chart) => (
+          {charts.slice(0, count ?? made).map((chart) => (
             <Panel key={chart.title} chart={chart} title={shortTitle(chart, name)} height={HEIGHTS[size]} columns={columns} />
           ))}
           <div ref={end} class="end" />

@@ -16,6 +16,7 @@ import { Resize, type Size } from "./panel/Resize";
 import { above, type Bounds, changedIn, PLAIN } from "./panel/settings";
 import { SettingsMenu } from "./panel/SettingsMenu";
 import { Tools } from "./panel/Tools";
+import { preparing } from "./paper";
 import { axesFor, xOfPixel, yOfPixel } from "./plot/axes";
 import { nearest, readings, short } from "./plot/read";
 import { type Scene, Surface } from "./plot/surface";
@@ -50,7 +51,9 @@ export function Panel(props: {
   const [base, over] = [useRef<HTMLCanvasElement>(null), useRef<HTMLCanvasElement>(null)];
   const surface = useRef<Surface | null>(null);
   const [width, setWidth] = useState(0);
-  const [isSeen, setSeen] = useState(false);
+  const [isInSight, setInSight] = useState(false);
+  // or drawn for paper, on which it will be
+  const isSeen = isInSight || preparing.value;
   const [version, setVersion] = useState(0);
   const [yRange, setYRange] = useState<Range | null>(null);
   const [moving, setMoving] = useState<Range | null>(null);
@@ -77,7 +80,7 @@ export function Panel(props: {
   const said = JSON.stringify(asks);
 
   useEffect(() => {
-    const seen = new IntersectionObserver(([entry]) => setSeen(entry!.isIntersecting), { rootMargin: "150px" });
+    const seen = new IntersectionObserver(([entry]) => setInSight(entry!.isIntersecting), { rootMargin: "150px" });
     const sized = new ResizeObserver(([entry]) => setWidth(Math.floor(entry!.contentRect.width)));
     const plot = box.current!.querySelector(".plot")!;
     seen.observe(plot);

@@ -257,5 +257,6 @@ export const KEYS: readonly (readonly [string, string])[] = [
   ["drag", "zoom into x, or upright into y; with Shift, move; double-click to reset"],
   ["Ctrl + wheel", "zoom in or out"],
   ["click", "keep what a chart says at the mouse"],
+  ["Ctrl + P", "print, with all charts of the open sections"],
   ["Esc", "close"],
 ];
