@@ -16,12 +16,14 @@ import numpy as np
 from ml_dash.server.charts.lines import cell_width
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ml_dash.server.charts.lines import Line
     from ml_dash.server.charts.numbers import Array
 
 Fill = Literal["linear", "last"]
+_TOGETHER = 64
+"""Runs whose numbers are worked out at once."""
 
 
 class Member(NamedTuple):
@@ -86,19 +88,26 @@ def band(members: Sequence[Member], start: float | None, stop: float | None, wid
     mean, squares = np.zeros(len(x)), np.zeros(len(x))
     lowest, highest = np.full(len(x), np.inf), np.full(len(x), -np.inf)
     with np.errstate(over="ignore", invalid="ignore"):
-        for each in found:
-            begin, end = np.searchsorted(x, each.x[0]), np.searchsorted(x, each.x[-1], "right")
+        for group in _alike(found):
+            along = group[0].x
+            begin, end = np.searchsorted(x, along[0]), np.searchsorted(x, along[-1], "right")
             if begin >= end:
                 continue
             here = slice(begin, end)
-            y, least, most = _at(each, x[here], fill)
-            # as of Welford: a difference of sums of squares would lose all digits of numbers that lie close together
-            count[here] += 1
-            off = y - mean[here]
-            mean[here] += off / count[here]
-            squares[here] += off * (y - mean[here])
-            np.minimum(lowest[here], least, out=lowest[here])
-            np.maximum(highest[here], most, out=highest[here])
+            y, least, most = _at(group, x[here], fill)
+            # as of Chan, Golub and LeVeque: a difference of sums of squares would lose all digits of numbers that lie
+            # close together
+            before, together = count[here], count[here] + len(group)
+            middle = _mean(y)
+            off, share = middle - mean[here], len(group) / together
+            # of numbers near the largest float the difference of two is beyond it, which their mean is not
+            mean[here] = np.where(
+                np.isfinite(off), mean[here] + off * share, mean[here] * (1 - share) + middle * share
+            )
+            squares[here] += ((y - middle) ** 2).sum(axis=0) + off**2 * (before * share)
+            count[here] = together
+            np.minimum(lowest[here], least.min(axis=0), out=lowest[here])
+            np.maximum(highest[here], most.max(axis=0), out=highest[here])
         std = np.where(count > 1, np.sqrt(squares / np.maximum(count - 1, 1)), np.nan)
     some = count > 0
     columns = {"x": x, "y": mean, "std": std, "min": lowest, "max": highest, "count": count}
@@ -108,9 +117,9 @@ def band(members: Sequence[Member], start: float | None, stop: float | None, wid
 def _own(members: Sequence[Member], low: float, high: float, width: int, *, open_ended: bool) -> Array | None:
     """Return the x of all points of these runs in a range; None where these are none, or more than `width`."""
     found = np.empty(0)
-    for each in members:
-        end = np.searchsorted(each.x, high, "left" if open_ended else "right")
-        some = each.x[np.searchsorted(each.x, low) : end]
+    for x in {id(each.x): each.x for each in members}.values():
+        end = np.searchsorted(x, high, "left" if open_ended else "right")
+        some = x[np.searchsorted(x, low) : end]
         if len(some) > width:
             return None
         # runs mostly have the same steps
@@ -134,12 +143,36 @@ def _grid(low: float, high: float, width: int, *, open_ended: bool) -> tuple[flo
     return cell, np.concatenate([np.array([low]), *ends])
 
 
-def _at(member: Member, x: Array, fill: Fill) -> tuple[Array, Array, Array]:
-    """Return a run's numbers at some x, which all lie between its first point and its last."""
-    along, *numbers = member
+def _alike(members: Sequence[Member]) -> Iterator[Sequence[Member]]:
+    """Yield members in groups of which all have the same array as their x."""
+    groups: dict[int, list[Member]] = {}
+    for each in members:
+        groups.setdefault(id(each.x), []).append(each)
+    for group in groups.values():
+        for at in range(0, len(group), _TOGETHER):
+            yield group[at : at + _TOGETHER]
+
+
+def _mean(y: Array) -> Array:
+    """Return the mean of each column; of equal numbers it is just that one."""
+    mean: Array = y[0] + (y - y[0]).mean(axis=0)
+    return mean if np.isfinite(mean).all() else (y / len(y)).sum(axis=0)
+
+
+def _at(group: Sequence[Member], x: Array, fill: Fill) -> tuple[Array, Array, Array]:
+    """Return the numbers of runs with the same x at some x, which all lie between their first point and their last.
+
+    Of each of the three, a row a run.
+    """
+    along = group[0].x
+    right = np.searchsorted(along, x, "right")
+    tables = [np.stack(column) for column in list(zip(*group, strict=True))[1:]]
     if fill == "last":
-        place = np.searchsorted(along, x, "right") - 1
-        y, low, high = (each[place] for each in numbers)
-    else:
-        y, low, high = (np.interp(x, along, each) for each in numbers)
-    return y, low, high
+        y, low, high = (table[:, right - 1] for table in tables)
+        return y, low, high
+    right = np.minimum(right, len(along) - 1)
+    left = np.maximum(right - 1, 0)
+    width = along[right] - along[left]
+    share = np.where(width > 0, (x - along[left]) / np.where(width > 0, width, 1.0), 1.0)
+    found = [table[:, left] * (1 - share) + table[:, right] * share for table in tables]
+    return found[0], found[1], found[2]

@@ -11,8 +11,8 @@ from hypothesis import given, settings, strategies as st
 
 from ml_dash.journal.blocks import Block, Column
 from ml_dash.query.selection import Shown
-from ml_dash.server.charts import members
-from ml_dash.server.charts.bands import Member, member_of
+from ml_dash.server.charts import bands, members
+from ml_dash.server.charts.bands import Fill, Member, band, member_of
 from ml_dash.server.charts.lines import LineRequest, Read, cells, line_of, read
 from ml_dash.server.charts.members import members_of
 from ml_dash.server.charts.rows import ChartSource
@@ -104,3 +104,49 @@ def test_runs_that_have_logged_at_the_same_steps_are_drawn_by_as_many_calls_as_o
         assert calls == [40]
     # each is kept for as long as its run does not change: without what the others have
     assert all(each.base is None for member in members_of(found).values() for each in member[1:])
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, len(STEPS) - 1), VALUES), max_size=12),
+    st.sampled_from([(None, None), (3.0, 17.0), (None, 11.5), (100.0, 200.0)]),
+    st.integers(1, 60),
+    st.sampled_from(["linear", "last"]),
+    st.integers(1, 5),
+)
+@settings(max_examples=many(200))
+def test_a_band_is_the_same_however_its_members_are_grouped(
+    runs: list[tuple[int, str]], bounds: tuple[Any, Any], width: int, fill: Fill, together: int
+) -> None:
+    request = LineRequest("y", "step", None, None, 30)
+    found = {
+        str(at): read_of(series(STEPS[steps], kind, at), request) for at, (steps, kind) in enumerate(runs)
+    }
+    grouped = list(members_of(found).values())
+    alone = [each._replace(x=each.x.copy()) for each in grouped]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bands, "_TOGETHER", together)
+        one, other = (band(some, *bounds, width, fill).columns for some in (grouped, alone))
+    for name in ("x", "count", "min", "max"):
+        assert np.array_equal(one[name], other[name]), name
+    largest = np.maximum(np.abs(one["min"]), np.abs(one["max"]))
+    assert (np.abs(one["y"] / 2 - other["y"] / 2) <= largest * 1e-13).all()
+    some = np.isfinite(other["std"])
+    assert np.array_equal(some, np.isfinite(one["std"]))
+    # the square of what is added up is compared: of equal numbers it is nearly 0
+    assert (np.abs(one["std"][some] - other["std"][some]) <= largest[some] * 1e-7).all()
+
+
+def test_between_numbers_of_which_the_difference_is_none_there_are_numbers() -> None:
+    x, y = np.array([0.0, 1.0]), np.array([-1.7e308, 1.7e308])
+    zero = np.zeros(1)
+    between = [Member(np.array([each]), zero, zero, zero) for each in (0.25, 0.5, 0.75)]
+    found = band([*[Member(x, y, y, y)] * 2, *between], None, None, 9, "linear").columns
+    assert found["x"].tolist() == [0.0, 0.25, 0.5, 0.75, 1.0]
+    assert found["y"].tolist() == pytest.approx([-1.7e308, -1.7e308 / 3, 0.0, 1.7e308 / 3, 1.7e308])
+
+
+def test_equal_numbers_have_no_spread() -> None:
+    x = np.array([0.0, 1.0])
+    alike = [Member(x if each % 3 else x.copy(), *[np.array([0.1, 0.7])] * 3) for each in range(10)]
+    found = band(alike, None, None, 4, "linear").columns
+    assert (found["y"].tolist(), found["std"].tolist()) == ([0.1, 0.7], [0.0, 0.0])
