@@ -205,7 +205,8 @@ def test_workers_of_multiprocessing_that_are_killed_leave_their_rows(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [30, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.timeout(660)
+@pytest.mark.parametrize("count", [30, 1000])
 def test_experiments_one_after_another_leave_no_slab_and_no_descriptor(
     count: int, scripts: Scripts, queue_dir: Path
 ) -> None:
@@ -228,6 +229,7 @@ def test_experiments_one_after_another_leave_no_slab_and_no_descriptor(
     print([name for _, _, names in os.walk(os.environ["{QUEUE_DIR}"]) for name in names if "slab" in name])
     """,
         env={QUEUE_DIR: str(queue_dir)},
+        deadline=600,  # each waits for the disk, which others may write to
     )
     assert finished.stdout == "[]\n", finished.stderr
     assert left_in(queue_dir) == []

@@ -335,6 +335,9 @@ def test_values_that_have_no_room_are_asked_for_again(bounded: EmbeddedServer) -
     ids = [client.create(f"valued/p/{at}") for at in range(20)]
     for id_ in ids:
         client.stored(id_, frame(1, objects(PARAMS, [(NOON, {"set": {"a": "x" * 900, "b": "y" * 5000}})])))
+    # a question waits for that, but not for long
+    assert bounded.store is not None
+    assert bounded.store.lists.bring_in(rows=None)
     rest, found = ids, []
     while rest:
         answer = client.post("/experiments/values", {"ids": rest})
