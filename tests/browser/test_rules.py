@@ -14,6 +14,7 @@ from playwright.sync_api import expect
 
 from ml_dash import Experiment
 from ml_dash.server.runner import EmbeddedServer
+from tests.browser.seeing import barriers
 from tests.browser.ui import Ui
 from tests.browser.window import Window, sign_in
 from tests.support.receiving import Receiver, receiving
@@ -162,6 +163,7 @@ def test_metrics_of_the_folder_are_offered_by_keys_and_by_the_mouse(
     assert active
     expect(form.locator(f"[id='{active}']")).to_have_text("val/loss")
     expect(form.locator(f"[id='{active}']")).to_have_attribute("aria-selected", "true")
+    assert barriers(page) == []
     value.press("Enter")
     expect(value).to_have_value("val/loss")
     expect(value).to_have_attribute("aria-expanded", "false")
