@@ -195,7 +195,7 @@ class Store:
         self, ids: Sequence[str], wanted: Sequence[MetricField], owners: frozenset[str] | None
     ) -> Iterator[dict[str, Any]]:
         """See `Library.values`."""
-        self.lists.bring_in()
+        self.lists.bring_in(ids=ids)
         with self.database.read() as connection:
             yield from table_values(connection, ids, wanted, owners)
 

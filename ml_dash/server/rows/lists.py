@@ -117,12 +117,15 @@ class Lists:
         if self._thread.ident is not None:
             self._thread.join()
 
-    def bring_in(self, rows: int | None = _ROWS, seconds: float = _PATIENCE) -> bool:
+    def bring_in(
+        self, rows: int | None = _ROWS, seconds: float = _PATIENCE, ids: Sequence[str] | None = None
+    ) -> bool:
         """Bring in what was stored until now; say whether that is all.
 
         Args:
-            rows: How many rows may be read for it; None for any number, however long it takes.
+            rows: How many rows of metrics may be read for it; None for any number, however long it takes.
             seconds: After how long no more of them are.
+            ids: Of these experiments alone: who asks for them does not wait for what others have sent.
 
         Raises:
             SQLAlchemyError: The database cannot be used.
@@ -132,11 +135,13 @@ class Lists:
         end = math.inf if rows is None else time.monotonic() + seconds
         after: _Key = "", 0
         defined = False
-        while found := self._marked(after):
+        while found := self._marked(after, ids):
             after = found[-1].experiment_id, found[-1].number
+            looked_at: list[_Key] = []
             read: dict[_Key, _Read] = {}
             caught: dict[_Key, _Caught] = {}
-            for each in found:
+            # parameters first: they are few, and there whatever metrics take
+            for each in sorted(found, key=lambda marked: marked.kind != Kind.PARAMS):
                 key = _key_of(each)
                 if each.kind == Kind.PARAMS:
                     read[key] = self._params(each)
@@ -148,11 +153,12 @@ class Lists:
                     left -= count
                     if news is not None:
                         caught[key] = news
-            defined |= self._store([_key_of(each) for each in found], read, caught)
+                looked_at.append(key)
+            defined |= bool(looked_at) and self._store(looked_at, read, caught)
             if left < 0 or self._end.is_set():
                 return False
         # the metrics of which another value is the best now may lie before the parameters that say so
-        return not defined or self.bring_in(rows)
+        return not defined or self.bring_in(rows, seconds, ids)
 
     def _work(self) -> None:
         while not self._end.is_set():
@@ -162,9 +168,11 @@ class Lists:
                 _LOG.warning("what lists are sorted by is brought up to date later: %s", error)
             self._end.wait(_SECONDS)
 
-    def _marked(self, after: _Key) -> list[Row[Any]]:
-        """Return the next series that have changed."""
+    def _marked(self, after: _Key, ids: Sequence[str] | None) -> list[Row[Any]]:
+        """Return the next series that have changed, of these experiments; None for all."""
         query = _MARKED.where(tuple_(SERIES.c.experiment_id, SERIES.c.number) > after)
+        if ids is not None:
+            query = query.where(SERIES.c.experiment_id.in_(ids))
         with self._backend.database.read() as connection:
             return list(connection.execute(query))
 

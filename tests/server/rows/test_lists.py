@@ -14,7 +14,7 @@ from ml_dash.query.listing.summary import FieldSummary, summarized
 from ml_dash.series import Kind, Series
 from ml_dash.server.catalogue import kept as keeping
 from ml_dash.server.catalogue.kept import unpack
-from ml_dash.server.db.tables import METRIC_FIELDS, NAMES, PARAMS, SERIES
+from ml_dash.server.db.tables import METRIC_FIELDS, NAMES, PARAMS, SERIES, number_of
 from ml_dash.server.rows import lists
 from ml_dash.server.rows.index import StoreIndex
 from ml_dash.server.runner import EmbeddedServer
@@ -204,6 +204,31 @@ def test_what_an_older_version_has_stored_is_read_once(
             select(PARAMS.c.full_name, PARAMS.c.number).where(PARAMS.c.experiment_id.in_(ids))
         )
         assert found.all() == [("lr", 0.1)] * 2
+
+
+def test_parameters_are_there_whatever_metrics_take_and_whoever_else_has_stored_any(
+    client: Client, owner: str, stored: Store
+) -> None:
+    """A table that shows a page of runs lacks no parameter of theirs because others have sent a million rows."""
+    ids = [client.create(f"{owner}/p/{name}") for name in ("one", "two", "other")]
+    for id_ in ids:
+        client.stored(
+            id_, frame(1, numbers(0, 20)), frame(2, objects(PARAMS_SERIES, [(NOON, {"set": {"lr": 0.1}})]))
+        )
+    assert stored.lists.bring_in()
+    with stored.database.write() as connection:
+        own = SERIES.c.experiment_id.in_(ids)
+        connection.execute(update(SERIES).where(own).values(summary=None, summary_rows=0, unlisted=True))
+        connection.execute(PARAMS.delete().where(PARAMS.c.experiment_id.in_(ids)))
+    assert not stored.lists.bring_in(seconds=0, ids=ids[:2]), "metrics were not read"
+    with stored.database.read() as connection:
+        named = select(PARAMS.c.experiment_id).where(PARAMS.c.experiment_id.in_(ids)).distinct()
+        assert sorted(connection.execute(named).scalars()) == sorted(map(number_of, ids[:2]))
+        waiting = select(SERIES.c.experiment_id, SERIES.c.kind).where(own, SERIES.c.unlisted)
+        kinds = sorted((ids.index(id_), kind) for id_, kind in connection.execute(waiting))
+    assert kinds == [(0, 1), (1, 1), (2, 1), (2, int(PARAMS_SERIES.kind))]
+    assert stored.lists.bring_in(rows=None, ids=ids[:2])
+    assert [each["params"] for each in stored.values(ids, [], None)] == [{"lr": 0.1}] * 3
 
 
 def test_parameters_are_those_that_a_reader_finds(client: Client, experiment: str, stored: Store) -> None:
