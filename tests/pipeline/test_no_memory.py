@@ -84,7 +84,9 @@ def refuse_each(place: str, *, armed: bool, kind: str, call: str) -> None:
         assert counted.logged == counted.acknowledged + counted.pending
     channel.flush()
     logged = next(numbers)
-    assert bench.found() == list(range(logged))
+    found = bench.found()
+    # those to be kept go first, where they are in memory since the slab was full
+    assert (sorted(found) if kind == "kept" else found) == list(range(logged))
     assert channel.counters().acknowledged == logged
 
 
