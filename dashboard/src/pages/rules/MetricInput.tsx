@@ -26,24 +26,25 @@ export function MetricInput(props: {
   const list = useId();
   const [found, setFound] = useState<MetricNames>(NONE);
   const [isOpen, setOpen] = useState(false);
-  const [at, setAt] = useState(-1);
+  // by its name: the same question may be answered once more while somebody chooses
+  const [marked, setMarked] = useState<string | null>(null);
   useLoad(
     async (signal) => {
       if (!isOpen || !folder) return setFound(NONE);
       setFound(await get<MetricNames>("rules/metrics", { folder, search: value.trim(), limit: String(LISTED) }, signal));
-      setAt(-1);
     },
     [isOpen, folder, value],
     // what cannot be offered can be typed all the same
     { delay: SETTLE, onError: () => setFound(NONE) },
   );
   const offered = isOpen ? found.data.filter((name) => name !== value) : [];
+  const at = marked === null ? -1 : offered.indexOf(marked);
   const chosen = offered[at];
 
   function take(name: string): void {
     props.onInput(name);
     setOpen(false);
-    setAt(-1);
+    setMarked(null);
   }
 
   function onKey(event: KeyboardEvent): void {
@@ -52,7 +53,7 @@ export function MetricInput(props: {
       if (!isOpen) return setOpen(true);
       if (!offered.length) return;
       const step = event.key === "ArrowDown" ? 1 : -1;
-      setAt(((at === -1 && step === -1 ? 0 : at) + step + offered.length) % offered.length);
+      setMarked(offered[((at === -1 && step === -1 ? 0 : at) + step + offered.length) % offered.length]!);
     } else if (event.key === "Enter" && chosen !== undefined) {
       // the form is not sent by it
       event.preventDefault();
@@ -80,6 +81,7 @@ export function MetricInput(props: {
         autocomplete="off"
         onInput={(event) => {
           setOpen(true);
+          setMarked(null);
           props.onInput(event.currentTarget.value);
         }}
         onFocus={() => setOpen(true)}
