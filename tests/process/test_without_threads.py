@@ -19,9 +19,11 @@ NO_STACK = "threading.stack_size(1 << 47)"
 STACKS = "threading.stack_size(0)"
 
 NO_PROCESSES = """
-    # Imported while the user may still read the standard library.
-    import anyio, asyncio, json, numpy, resource
-    import ml_dash.events.layout, ml_dash.query.journal_view
+    # Imported while the user may still read the standard library: all that the same script has used without a limit.
+    import contextlib, importlib, resource
+    for module in os.environ["MODULES"].split():
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
     if os.getuid() == 0:  # root is above such limits
         os.chown(os.environ["ROOT"], 12345, 12345)
         os.setuid(12345)
@@ -32,6 +34,11 @@ START = """
     import os
     import threading
     from ml_dash import Experiment
+    """
+
+NO_LIMIT = """
+    import atexit, sys
+    atexit.register(lambda: print(*(each for each in list(sys.modules) if not each.startswith("__m")), sep=chr(10)))
     """
 
 LOG = """
@@ -62,19 +69,18 @@ def test_where_the_machine_refuses_threads_the_callers_write(
     scripts: Scripts, another_users: Path, limit: str
 ) -> None:
     """More rows than the queue takes; most are on disk before anybody flushes, and a line says so once."""
-    finished = scripts.run(
-        script(
-            START,
-            limit,
-            LOG,
-            """
+    rest = """
     print(exp.status().durable > 0, exp.metrics("train").stats()["count"], exp.flush().durable)
     exp.files("f").save_blob(b"x" * 3_000_000, to="large.bin")
     exp.params.set(done=True)
-    """,
-        ),
-        env={"ROOT": str(another_users)},
-    )
+    """
+    used = ""
+    if limit == NO_PROCESSES:
+        used = scripts.run(script(START, NO_LIMIT, LOG, rest), env={"ROOT": ".dash"}).stdout.partition("\n")[
+            2
+        ]
+        assert "ml_dash.pipeline.worker" in used
+    finished = scripts.run(script(START, limit, LOG, rest), env={"ROOT": str(another_users), "MODULES": used})
     assert (finished.returncode, finished.stdout) == (0, "True 300000 300000\n"), finished.stderr
     assert finished.stderr.count(COMPLAINT) == 1
     journal = Journal(another_users)
