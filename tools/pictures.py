@@ -43,18 +43,31 @@ class Picture(NamedTuple):
         path: The page that it shows.
         ready: What is in sight once all is there, as a selector.
         dark: Whether it is taken in the dark theme.
+        press: What is pressed before, by its label.
     """
 
     name: str
     path: str
     ready: str
     dark: bool = False
+    press: str = ""
 
 
 ALL = (
     Picture("workspace", f"{SWEEP}?show=all", '.plot[aria-label*="and 12 more"]'),
     Picture(
         "workspace-dark", f"{SWEEP}?show=all&color=params.lr", '.plot[aria-label*="and 12 more"]', dark=True
+    ),
+    Picture(
+        "columns",
+        f"{SWEEP}?show=all&table=1&stick=params.lr&wide=params.lr~120&sort=-max(val/accuracy)",
+        ".run-row .run-dot",
+    ),
+    Picture(
+        "panel-settings",
+        f"{SWEEP}?show=all&set=train/loss~log:1~smooth:gaussian:12~wide:2,train/gradient_norm~cut",
+        '[data-chart="train/loss"] .plot[aria-label*="and 12 more"]',
+        press="Settings of train/loss",
     ),
     Picture(
         "groups", f"{SWEEP}?group=params.lr&band=std", '[data-chart="val/loss"] .plot[aria-label*="last"]'
@@ -167,7 +180,9 @@ def _look_at_rules(browser: Browser, target: Path) -> None:
 
 def _take(page: Page, picture: Picture, target: Path) -> None:
     page.locator(picture.ready).first.wait_for()
-    page.wait_for_function("document.querySelectorAll('.loading, .skeleton, .waiting').length === 0")
+    page.wait_for_function("() => document.querySelectorAll('.loading, .skeleton, .waiting').length === 0")
+    if picture.press:
+        page.get_by_role("button", name=picture.press, exact=True).click()
     page.wait_for_timeout(1500)  # for what is drawn after what has come
     whole = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     path = target / f"dashboard-{picture.name}.png"

@@ -17,6 +17,7 @@ import { watchPrinting } from "./state/printing";
 import { loadSession, session } from "./state/session";
 import { folderOf, navigate, place, prefixOf, query } from "./state/url";
 import { Empty, Link } from "./ui/basic";
+import { Crumbs } from "./ui/Crumbs";
 import { Frame } from "./ui/Frame";
 
 const RETRY = 2000;
@@ -34,11 +35,24 @@ const CHART_KEYS: typeof KEYS = [
 function App(): JSX.Element {
   const isWorkspace = session.value?.signedIn === true && folderOf(place.value.path) !== null;
   return (
-    <Frame start={isWorkspace && <WorkspaceHead />} keys={isWorkspace ? KEYS : CHART_KEYS}>
+    <Frame start={isWorkspace ? <WorkspaceHead /> : <PageHead />} keys={isWorkspace ? KEYS : CHART_KEYS}>
       {ready.value ? <Page /> : <p class="loading">Loading…</p>}
     </Frame>
   );
 }
+
+/** Above what is no workspace: the way back up. */
+function PageHead(): JSX.Element | null {
+  // on a phone it has a line of its own, which is there from the start
+  if (!ready.value) return <span class="head-crumbs" aria-hidden="true" />;
+  if (!session.value?.signedIn) return null;
+  const parts = prefixOf(place.value.path)?.split("/");
+  if (parts) return <Crumbs above={parts.slice(0, -1)} />;
+  return <Crumbs above={[]} here={NAMES[place.value.path] ?? "Not found"} />;
+}
+
+/** What pages are called that are of no folder. */
+const NAMES: Readonly<Record<string, string>> = { "/diff": "Differences", "/trash": "Trash", "/rules": "Rules" };
 
 function Page(): JSX.Element {
   const { path } = place.value;
@@ -50,7 +64,7 @@ function Page(): JSX.Element {
   const prefix = prefixOf(path);
   if (prefix) return <ExperimentPage key={prefix} prefix={prefix} />;
   return (
-    <Empty title="Page not found.">
+    <Empty title="There is no such page" hint="The address may be cut, or what it named was moved.">
       <Link href="/">All experiments</Link>
     </Empty>
   );

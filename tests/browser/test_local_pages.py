@@ -142,7 +142,7 @@ def test_the_last_of_more_messages_than_a_page_is_high_can_be_read(
         log = page.get_by_role("log")
         expect(log.get_by_role("button", name="number 0", exact=True)).to_be_visible()
         log.hover()
-        page.mouse.wheel(0, 26 * 100)
+        page.mouse.wheel(0, 22 * 100)
         expect(log.get_by_role("button", name="number 100", exact=True)).to_be_visible()
         log.evaluate("box => box.scrollTop = box.scrollHeight / 2")
         expect(log.get_by_role("button", name=re.compile("^number (69|70)")).first).to_be_visible()

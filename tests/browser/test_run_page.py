@@ -200,7 +200,7 @@ def test_runs_are_held_against_a_baseline(sweep: EmbeddedServer, window: Window)
     expect(best).to_contain_text("step 36")
     expect(table.get_by_role("row", name="train/loss, min").locator(".better")).to_have_count(1)
     table.get_by_role("radio").nth(1).check()
-    expect(table.get_by_role("row", name=re.compile("^lr"))).to_contain_text("-50 %")
+    expect(table.get_by_role("row", name=re.compile("^lr"))).to_contain_text("\N{MINUS SIGN}50 %")
     expect(best.locator(".better")).to_have_count(1)
     page.get_by_label("only differences").uncheck()
     expect(table.get_by_role("row", name=re.compile("^seed"))).to_contain_text("3")
@@ -274,7 +274,7 @@ def test_an_address_that_is_not_there_is_a_page(sweep: EmbeddedServer, window: W
     window.expected = ["404"]
     answer: Any = window.page.goto(f"{sweep.url}/nowhere/at/all")
     assert answer.status == 404
-    expect(window.page.get_by_text("Page not found.")).to_be_visible()
+    expect(window.page.get_by_text("There is no such page")).to_be_visible()
     window.page.get_by_role("link", name="All experiments").click()
     expect(window.page.get_by_text("run-10").first).to_be_visible()
 

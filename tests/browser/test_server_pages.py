@@ -234,7 +234,7 @@ def test_the_other_tabs_show_what_was_logged(trained: EmbeddedServer, page: Page
         page.get_by_role("link", name="Download").click()
     assert saved.value.suggested_filename == "weights.mp4"
     page.get_by_role("tab", name="Tracks").click()
-    expect(page.get_by_text("This experiment has no tracks.")).to_be_visible()
+    expect(page.get_by_text("This run has no tracks")).to_be_visible()
 
 
 def test_nothing_of_what_was_logged_ever_runs(trained: EmbeddedServer, page: Page) -> None:

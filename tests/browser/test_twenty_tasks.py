@@ -103,7 +103,7 @@ def the_best_run(hand: Hand) -> None:
     first = hand.page.locator(".run-row:not(.run-head)").first
     values = hand.page.locator(".run-row:not(.run-head) .numbers:nth-of-type(5)").all_inner_texts()
     expect(first).to_contain_text(values[0])
-    assert values[0] == f"{max(read(best, hand).metrics('val').to_numpy()['accuracy']):.5g}"
+    assert values[0] == f"{max(read(best, hand).metrics('val').to_numpy()['accuracy']):#.5g}"
 
 
 def read(number: int, hand: Hand) -> Experiment:

@@ -21,6 +21,8 @@ export type { Line } from "./load";
 
 export interface ChartProps {
   title: string;
+  /** What is told of the title, where the rest is said above. */
+  shortTitle?: string;
   /** What must be known of it, below its title. */
   note?: string | null;
   lines: readonly Line[];
@@ -42,6 +44,8 @@ export interface ChartProps {
   onEnlarge?: () => void;
 }
 
+/** Pixels of a chart, as in the workspace. */
+const HEIGHT = 168;
 const [WIDTH_MIN, WIDTH_MAX] = [192, 1216];
 /** Lines are asked for in such steps of pixels: a chart that becomes a little wider needs no others. */
 const WIDTH_STEP = 64;
@@ -49,7 +53,7 @@ const SETTLE = 100;
 const NO_LINES: Lines["data"] = new Map();
 
 export function Chart(props: ChartProps): JSX.Element {
-  const { lines, x, smoothing, log, range, height = 180 } = props;
+  const { lines, x, smoothing, log, range, height = HEIGHT } = props;
   const box = useRef<HTMLDivElement>(null);
   const target = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
@@ -147,6 +151,7 @@ export function Chart(props: ChartProps): JSX.Element {
       // what moves along must count x alike
       syncKey: unit === 1 ? props.syncKey : undefined,
       unit,
+      title: titleOfX(x),
       width,
       height,
       onRange: props.onRange,
@@ -206,7 +211,7 @@ export function Chart(props: ChartProps): JSX.Element {
     <figure class="chart" ref={box} data-chart={props.title}>
       <figcaption>
         <span class="chart-title" title={props.title}>
-          {plain(props.title)}
+          {plain(props.shortTitle ?? props.title)}
         </span>
         <span class="chart-tools">
           {range && (
@@ -245,11 +250,13 @@ export function Chart(props: ChartProps): JSX.Element {
           <div
             ref={target}
             class="chart-plot"
+            style={{ height: `${height}px` }}
             role="img"
             tabIndex={0}
             aria-label={`Chart of ${props.title}. ${summary}`}
             onKeyDown={onKey}
           />
+          {titleOfX(x) && <span class="plot-axis">{titleOfX(x)}</span>}
           {told && <Tooltip told={told} x={(value) => xText(value, { x: axis, relative })} />}
         </div>
       )}
@@ -257,6 +264,11 @@ export function Chart(props: ChartProps): JSX.Element {
       {lines.length > 1 && <Legend lines={lines} hidden={hidden} onHide={setHidden} />}
     </figure>
   );
+}
+
+/** What x is called behind its ticks; times say what they are. */
+function titleOfX(x: string): string {
+  return x === "relative" || x === "time" ? "" : x === "index" ? "row" : x;
 }
 
 function limit(plot: uPlot, range: readonly [number, number] | null, unit: number): void {

@@ -7,7 +7,7 @@ import type { Line } from "./load";
 import { pan, wheel } from "./mouse";
 import { faint } from "./palette";
 import { type Drawn, joined, spread } from "./series";
-import { fitting, logTicks, longest, padded, paddedLog, type Tick, widened } from "./ticks";
+import { eachPrefixed, fitting, logTicks, longest, padded, paddedLog, prefixed, type Tick, widened } from "./ticks";
 
 /** Series of uPlot for each line: lowest and highest (the band), raw and smoothed. */
 export const PER_LINE = 4;
@@ -22,6 +22,8 @@ export interface PlotSettings {
   syncKey: string | undefined;
   /** See `unitOfX`. */
   unit: number;
+  /** What x is called, behind its ticks; nothing where they say so themselves. */
+  title: string;
   width: number;
   height: number;
   onRange: (range: [number, number] | null) => void;
@@ -31,13 +33,15 @@ export interface PlotSettings {
 
 const ZOOM = 0.5;
 /** Pixels beside the plot, and of a digit there. */
-const [Y_WIDTH, CHARACTER] = [40, 7];
+const [Y_WIDTH, CHARACTER] = [30, 6];
 /** Pixels between ticks, at least. */
-const [X_SPACE, Y_SPACE] = [50, 30];
+const [X_SPACE, Y_SPACE] = [40, 20];
 /** Seconds: uPlot has no ticks of times that are closer together than a thousandth. */
 const TIME_LEAST = 0.01;
 /** Pixels to the right of the plot. */
-const RIGHT = 24;
+const RIGHT = 10;
+/** Pixels between the last tick and the title behind it. */
+const TITLE_GAP = 6;
 const SHRUNK = 1 / 16;
 /** How far x goes on, and how large it is, where it counts as tiny: larger ones are never as close as uPlot cannot show. */
 const [TINY, TINY_BELOW] = [1e-12, 0.1];
@@ -78,7 +82,7 @@ export function plotOptions(settings: PlotSettings): uPlot.Options {
   const grid = style.getPropertyValue("--grid").trim();
   const axis: uPlot.Axis = {
     stroke: ink,
-    font: "11px system-ui, sans-serif",
+    font: "10.5px system-ui, sans-serif",
     grid: { stroke: grid, width: 1 },
     ticks: { stroke: grid, width: 1, size: 4 },
   };
@@ -108,13 +112,17 @@ export function plotOptions(settings: PlotSettings): uPlot.Options {
     axes: [
       {
         ...axis,
-        size: isTime ? 42 : 28,
+        size: isTime ? 40 : 22,
+        gap: 3,
+        grid: { show: false },
         ...(isTime ? {} : ticked((low, high, pixels) => ticksOfX(low, high, pixels, settings), settings.unit)),
       },
       {
         ...axis,
         size: (_, texts) => Math.max(Y_WIDTH, CHARACTER * longest(texts ?? []) + 14),
-        ...ticked((low, high, pixels) => (settings.log ? logTicks : fitting)(low, high, Math.floor(pixels / Y_SPACE)), unit),
+        gap: 3,
+        ticks: { show: false },
+        ...ticked((low, high, pixels) => ticksOfY(low, high, pixels, settings.log), unit),
       },
     ],
     series: [{}, ...settings.lines.flatMap((line) => seriesOf(line, settings))],
@@ -155,7 +163,7 @@ function seriesOf(line: Line, settings: PlotSettings): uPlot.Series[] {
     edge,
     edge,
     // whole pixels would make stairs of a line that falls slowly
-    { show, stroke: raw, width: smooths ? 1 : 1.5, pxAlign: 0, points: { size: 4 } },
+    { show, stroke: raw, width: smooths ? 1 : 1.5, pxAlign: 0, points: { size: 5, show: false, filter: (plot, at) => alone(plot.data[at]!) } },
     { show: show && smooths, stroke: line.color, width: 2, pxAlign: 0, points: { show: false } },
   ];
 }
@@ -185,7 +193,20 @@ function ticked(
   };
 }
 
-function ticksOfX(low: number, high: number, pixels: number, { x, relative }: PlotSettings): Tick[] {
+/** Points with no neighbour, of which no line would be seen. */
+function alone(values: uPlot.AlignedData[number]): number[] {
+  const isThere = (at: number): boolean => values[at] !== null && values[at] !== undefined;
+  // what another line has between two of this one's is no gap
+  const places = [...values.keys()].filter((at) => values[at] !== undefined);
+  return places.filter((at, index) => isThere(at) && !isThere(places[index - 1] ?? -1) && !isThere(places[index + 1] ?? -1));
+}
+
+function ticksOfY(low: number, high: number, pixels: number, log: boolean): Tick[] {
+  const most = Math.max(2, Math.floor(pixels / Y_SPACE));
+  return log ? eachPrefixed(logTicks(low, high, most)) : fitting(low, high, most, Infinity, prefixed);
+}
+
+function ticksOfX(low: number, high: number, pixels: number, { x, relative, title }: PlotSettings): Tick[] {
   const [size, unit] = relative ? unitOf(Math.max(Math.abs(low), Math.abs(high))) : [1, ""];
   const ending = unit && ` ${unit}`;
   const characters = pixels / CHARACTER;
@@ -193,12 +214,12 @@ function ticksOfX(low: number, high: number, pixels: number, { x, relative }: Pl
   // half an index is none
   const count = x === "index" ? Math.max(1, Math.min(most, Math.floor(high - low))) : most;
   // the units take room as well
-  const made = fitting(low / size, high / size, count, characters * (1 - ending.length / 20));
-  // half of the last text is beyond the plot, where there is little room
+  const made = fitting(low / size, high / size, count, characters * (1 - ending.length / 20), prefixed);
+  // half of the last text is beyond the plot, where there is little room, and the title is behind it
   const span = high / 2 - low / 2;
-  const room = (tick: Tick): number => ((high / 2 - (tick.value * size) / 2) / span) * pixels + RIGHT;
+  const room = (tick: Tick): number => ((high / 2 - (tick.value * size) / 2) / span) * pixels + (title ? -title.length * CHARACTER - TITLE_GAP : RIGHT);
   return made
-    .filter((tick) => room(tick) > (tick.text.length * CHARACTER) / 2)
+    .filter((tick) => room(tick) > ((tick.text.length + ending.length) * CHARACTER) / 2)
     .map(({ value, text }) => ({ value: value * size, text: text + ending }));
 }
 

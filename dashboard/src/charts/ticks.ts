@@ -118,27 +118,59 @@ function exponent(number: bigint, power: number): string {
   return `${number < 0n ? "-" : ""}${digits[0]}${rest && `.${rest}`}e${scale < 0 ? "" : "+"}${scale}`;
 }
 
+/** What stands for thousands, millions and so on, and up to which number doubles are whole. */
+const PREFIXES = ["", "k", "M", "G", "T"] as const;
+const WHOLE_MAX = 1e15;
+/** Decimals before a prefix: with more of them the number itself is easier to read. */
+const DECIMALS_MAX = 2;
+
+/** Write ticks with one SI prefix for all of them, as 2.5k for 2500, where that is shorter. */
+export function prefixed(made: Tick[]): Tick[] {
+  const power = prefixOf(Math.max(0, ...made.map(({ value }) => Math.abs(value))));
+  if (!power || !made.every(({ value }) => Number.isInteger(value) && Math.abs(value) < WHOLE_MAX)) return made;
+  const decimals = Math.max(0, ...made.map(({ value }) => 3 * power - zerosOf(value)));
+  if (decimals > DECIMALS_MAX) return made;
+  const written = made.map(({ value }) => ({ value, text: value ? `${(value / 1000 ** power).toFixed(decimals)}${PREFIXES[power]}` : "0" }));
+  return longest(written.map((tick) => tick.text)) < longest(made.map((tick) => tick.text)) ? written : made;
+}
+
+/** The same of a logarithmic axis, where each has a prefix of its own. */
+export function eachPrefixed(made: Tick[]): Tick[] {
+  return made.map((tick) => prefixed([tick])[0]!);
+}
+
+function prefixOf(size: number): number {
+  return size < 1000 ? 0 : Math.min(PREFIXES.length - 1, Math.floor((String(BigInt(Math.floor(Math.min(size, WHOLE_MAX)))).length - 1) / 3));
+}
+
+/** How many zeros a whole number ends with; of 0 as many as there can be. */
+function zerosOf(value: number): number {
+  return value ? /0*$/.exec(String(Math.abs(value)))![0].length : Infinity;
+}
+
 /** So many times the ticks that were asked for are tried, to have two. */
 const DENSEST = 4;
 
 /**
  * Return as many ticks of a linear axis as were asked for at most, and as have room for their texts on so many
  * characters beside one another: two or more, where that can be, since an axis with none says nothing.
+ *
+ * @param write Gives them the texts that need the room.
  */
-export function fitting(low: number, high: number, most: number, characters = Infinity): Tick[] {
+export function fitting(low: number, high: number, most: number, characters = Infinity, write = (made: Tick[]): Tick[] => made): Tick[] {
   const hasRoom = (found: Tick[]) => {
     const share = (found[1]!.value / 2 - found[0]!.value / 2) / (high / 2 - low / 2);
     return share * characters > longest(found.map((tick) => tick.text)) + 1;
   };
   for (let count = most; count > 1; count--) {
-    const found = ticks(low, high, count);
+    const found = write(ticks(low, high, count));
     if (found.length < 2) break;
     if (hasRoom(found)) return found;
   }
   // The range may lie between two round numbers: from 0.5 to 609 only 500 is a multiple of 500, and of 200 there are three.
   let one: Tick[] = [];
   for (let count = 1; count <= DENSEST * most; count++) {
-    const found = ticks(low, high, count);
+    const found = write(ticks(low, high, count));
     if (found.length === 1) one = found;
     if (found.length > 1) return hasRoom(found) ? found : one.length ? one : found.slice(0, 1);
   }

@@ -48,7 +48,7 @@ export function TrashPage(): JSX.Element {
   if (!rows) return <p class="loading">Loading…</p>;
   if (!rows.length) {
     return (
-      <Empty title="The trash is empty.">
+      <Empty title="The trash is empty" hint="What is deleted can be brought back from here.">
         <Link href="/">All experiments</Link>
       </Empty>
     );

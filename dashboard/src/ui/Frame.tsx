@@ -1,6 +1,7 @@
 /** What surrounds every page: the head with the way home, the theme, and who is signed in. */
 
 import { signal } from "@preact/signals";
+import { Keyboard, LogOut, Moon, Sun, Trash2 } from "lucide-preact";
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 
@@ -37,27 +38,27 @@ export function Frame(props: {
         {props.start}
         <div class="head-end">
           {(session.value?.writes.length ?? 0) > 0 && (
-            <Link class="head-link" href="/trash">
-              Trash
+            <Link class="icon-link" href="/trash" aria-label="Trash" title="Trash">
+              <Trash2 />
             </Link>
           )}
-          <button type="button" class="quiet" title="Keyboard shortcuts" aria-label="Keyboard shortcuts" onClick={() => (keysShown.value = true)}>
-            ?
+          <button type="button" class="icon shown" title="Keyboard shortcuts (?)" aria-label="Keyboard shortcuts" onClick={() => (keysShown.value = true)}>
+            <Keyboard />
           </button>
           <button
             type="button"
-            class="quiet"
+            class="icon shown"
             aria-label={theme.value === "dark" ? "Light theme" : "Dark theme"}
             title={theme.value === "dark" ? "Light theme" : "Dark theme"}
             onClick={switchTheme}
           >
-            {theme.value === "dark" ? "☀" : "☾"}
+            {theme.value === "dark" ? <Sun /> : <Moon />}
           </button>
           {session.value?.signedIn && session.value.mode === "server" && (
             <>
               <span class="muted who">{session.value.name}</span>
-              <button type="button" class="quiet" onClick={() => void leave()}>
-                Sign out
+              <button type="button" class="icon shown" aria-label="Sign out" title="Sign out" onClick={() => void leave()}>
+                <LogOut />
               </button>
             </>
           )}
@@ -97,10 +98,12 @@ function Keys({ keys }: { keys: readonly (readonly [string, string])[] }): JSX.E
     <dialog ref={dialog} class="keys" aria-labelledby="keys-title" onClose={() => (keysShown.value = false)}>
       <h2 id="keys-title">Keyboard shortcuts</h2>
       <dl>
-        {[...keys, ["?", "these keys"]].map(([key, what]) => (
+        {[...keys, ["?", "these keys"] as const].map(([key, what]) => (
           <div key={key}>
             <dt>
-              <kbd>{key}</kbd>
+              {key.split(/ {2,}/).map((each) => (
+                <kbd key={each}>{each}</kbd>
+              ))}
             </dt>
             <dd>{what}</dd>
           </div>

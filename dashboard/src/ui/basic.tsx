@@ -9,6 +9,7 @@ import { addressOf } from "../state/base";
 import { connection } from "../state/connection";
 import { outdated } from "../state/fresh";
 import { navigate } from "../state/url";
+import { Code } from "./Code";
 import { ago, localTime } from "./format";
 import { plain } from "./terminal";
 
@@ -55,25 +56,23 @@ export function Status(props: { of: Pick<Experiment, "status" | "stale" | "ended
   );
 }
 
-export function Time(props: { at: string | null }): JSX.Element {
+export function Time(props: { at: string | null; isShort?: boolean }): JSX.Element {
   if (!props.at) return <span class="muted">–</span>;
   return (
     <time dateTime={props.at} title={`${localTime(props.at)} (${props.at})`}>
-      {ago(props.at, now.value)}
+      {ago(props.at, now.value, props.isShort)}
     </time>
   );
 }
 
-export function Empty(props: { title: string; code?: string; children?: ComponentChildren }): JSX.Element {
+/** Where there is nothing: what is lacking, and the next step, with the code of it. */
+export function Empty(props: { title: string; hint?: string; code?: string; children?: ComponentChildren }): JSX.Element {
   return (
     <div class="empty">
       <p class="empty-title">{props.title}</p>
+      {props.hint && <p class="muted">{props.hint}</p>}
+      {props.code && <Code text={props.code} />}
       {props.children}
-      {props.code && (
-        <pre class="code" tabIndex={0}>
-          <code>{props.code}</code>
-        </pre>
-      )}
     </div>
   );
 }

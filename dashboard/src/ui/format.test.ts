@@ -10,6 +10,7 @@ test("times are told from now, those of a clock that is ahead too", () => {
   expect(ago("2026-01-01T15:00:00Z", NOW)).toBe("in 3 hours");
   expect(ago("2020-01-01T00:00:00Z", NOW)).toBe("6 years ago");
   expect(ago("nonsense", NOW)).toBe("nonsense");
+  expect(ago("2026-01-01T11:58:00Z", NOW, true)).toBe("2m ago");
 });
 
 test("a moment is told by the reader's own clock", () => {

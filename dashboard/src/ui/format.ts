@@ -11,6 +11,7 @@ const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
   ["minute", 60],
 ];
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const narrow = new Intl.RelativeTimeFormat("en", { numeric: "always", style: "narrow" });
 /** So many digits a double has whatever it was reckoned from; those behind may be noise. */
 const CLEAN_DIGITS = 15;
 const grouped = new Intl.NumberFormat("en");
@@ -18,15 +19,16 @@ const grouped = new Intl.NumberFormat("en");
 /** Orders names as people count, 2 before 10. One collator for all: to make one for each comparison takes far longer. */
 export const natural = new Intl.Collator("en", { numeric: true }).compare;
 
-/** "3 minutes ago"; a time ahead, which a wrong clock gives, is told as one. */
-export function ago(iso: string, now: number): string {
+/** "3 minutes ago", or in little room "3min ago"; a time ahead, which a wrong clock gives, is told as one. */
+export function ago(iso: string, now: number, isShort = false): string {
+  const format = isShort ? narrow : relative;
   const seconds = (Date.parse(iso) - now) / 1000;
   if (!Number.isFinite(seconds)) return iso;
   if (Math.abs(seconds) < 10) return "just now";
   for (const [unit, size] of UNITS) {
-    if (Math.abs(seconds) >= size) return relative.format(Math.round(seconds / size), unit);
+    if (Math.abs(seconds) >= size) return format.format(Math.round(seconds / size), unit);
   }
-  return relative.format(Math.round(seconds), "second");
+  return format.format(Math.round(seconds), "second");
 }
 
 /** A moment by the reader's own clock and calendar: "2026-01-31 09:05:00". */

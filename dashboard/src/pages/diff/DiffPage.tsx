@@ -169,11 +169,11 @@ function Cell({ of: { value, step, differs, change, better } }: { of: DiffCell }
       {change !== null && (
         <span class={`change ${kind}`}>
           {" "}
-          {change > 0 ? "+" : ""}
-          {rounded(change * 100, 3)} %
+          {change > 0 ? "+" : change < 0 ? "−" : ""}
+          {rounded(Math.abs(change) * 100, 3)} %
         </span>
       )}
-      {step !== undefined && step !== null && <span class="muted diff-step">step {text(step)}</span>}
+      {step !== undefined && step !== null && <span class="muted diff-step"> step {text(step)}</span>}
     </td>
   );
 }

@@ -44,7 +44,7 @@ export function AlertsTab({ record }: { record: Experiment }): JSX.Element {
       ) : (
         <AllLines
           {...lines}
-          empty={<Empty title="This experiment has no alerts." code={'exp.alert("loss is NaN", level="error")'} />}
+          empty={<Empty title="This run has said nothing that somebody has to know" hint="A script does where it matters; rules of a folder watch the rest:" code={'exp.alert("loss is NaN", level="error")'} />}
         />
       )}
     </>

@@ -12,12 +12,13 @@ import { several, whole } from "../../ui/format";
 import { plain } from "../../ui/terminal";
 import { linesOf } from "./attempts";
 import { ChartControls, type ChartView, chartView, setRange } from "./ChartControls";
-import { useAttempts } from "./experiment";
+import { useAttempts, useMediaTitles } from "./experiment";
 import { axes, axisOf, chartInside, type ChartOf, chartGroups, chartOfKey, type Group, insteadOf, isMedia, isSystem, numbersInside } from "./groups";
 import { type Choice, choiceOf, linesOfRanks, optionsOf, useRanks } from "./ranks";
 
 const STEP = 24;
 const OPEN_MAX = 60;
+const AWAITED = 8;
 const FIRST = `exp.metrics("train").log(step=step, loss=loss)`;
 
 /** The newest attempts, for all charts. */
@@ -29,35 +30,37 @@ const RankChoice = createContext<{ ranks: readonly number[]; choice: Choice }>({
 export function ChartsTab(props: { record: Experiment; metrics: Metric[] | null; system?: boolean }): JSX.Element {
   const { record, system = false } = props;
   const attempts = useAttempts(record);
-  // until these are known nobody knows which lines there are
+  const media = useMediaTitles(record);
+  // until these are known nobody knows which lines and which charts there are
   const metrics = useMemo(
-    () => (attempts && props.metrics ? props.metrics.filter(({ name }) => !system || isSystem(name)) : null),
-    [attempts !== null, props.metrics, system],
+    () => (attempts && media && props.metrics ? props.metrics.filter(({ name }) => !system || isSystem(name)) : null),
+    [attempts !== null, media !== null, props.metrics, system],
   );
   const choices = useMemo(() => axes(metrics ?? []), [metrics]);
   const view = chartView(choices[0]![0]);
   const ranks = useRanks(record, metrics);
   const choice = choiceOf(query.value.get("ranks"), ranks);
   const ofRanks = useMemo(() => ({ ranks, choice }), [ranks, choice]);
-  const groups = useMemo(() => chartGroups(metrics ?? [], view.search), [metrics, view.search]);
+  const groups = useMemo(() => chartGroups(metrics ?? [], view.search, media ?? new Set()), [metrics, view.search, media]);
   const all = groups.flatMap((group) => group.charts);
   const enlarged = chartOfKey(all, query.value.get("chart"));
   if (metrics && !metrics.length) {
-    if (system) return <Empty title="There is no load of a machine: it is measured every ten seconds, where it is captured." code="Experiment(…, capture=True)" />;
-    return <Empty title="This experiment has no metrics." code={FIRST} />;
+    if (system) return <Empty title="No load of the machine was measured" hint="It is, every ten seconds, where a run captures what surrounds it, and psutil is installed:" code="Experiment(…, capture=True)" />;
+    return <Empty title="This run has logged no metrics yet" hint="Each number of a row has a chart here, as soon as it is logged:" code={FIRST} />;
   }
   return (
     <Attempts.Provider value={attempts ?? []}>
       <ChartControls view={view} axes={choices} searchLabel="Find metrics">
+        {metrics && (
+          <p class="muted chart-count" role="status">
+            {several(all.length, "chart")} of {several(metrics.length, "metric")}
+          </p>
+        )}
         {ranks.length > 1 && (
           <Select label="Ranks" value={String(choice)} options={optionsOf(ranks)} onChange={(value) => setQuery({ ranks: value === "all" ? null : value })} />
         )}
       </ChartControls>
-      {metrics && (
-        <p class="muted" role="status">
-          {several(all.length, "chart")} of {several(metrics.length, "metric")}
-        </p>
-      )}
+      {!metrics && <Awaited />}
       <RankChoice.Provider value={ofRanks}>
         {enlarged ? (
           <OneChart key={enlarged.key} record={record} chart={enlarged} view={view} height={460} />
@@ -66,6 +69,17 @@ export function ChartsTab(props: { record: Experiment; metrics: Metric[] | null;
         )}
       </RankChoice.Provider>
     </Attempts.Provider>
+  );
+}
+
+/** In the place of charts, until it is known which there are. */
+function Awaited(): JSX.Element {
+  return (
+    <div class="charts charts-awaited" role="status" aria-label="Loading">
+      {Array.from({ length: AWAITED }, (_, at) => (
+        <div key={at} class="chart waiting" />
+      ))}
+    </div>
   );
 }
 
@@ -113,7 +127,7 @@ function ChartGroup(props: { group: Group; record: Experiment; view: ChartView; 
       {open && (
         <div class="charts">
           {group.charts.slice(0, shown).map((chart) => (
-            <OneChart key={chart.key} record={props.record} chart={chart} view={props.view} />
+            <OneChart key={chart.key} record={props.record} chart={chart} view={props.view} group={group.name} />
           ))}
         </div>
       )}
@@ -130,6 +144,8 @@ function OneChart(props: {
   record: Experiment;
   chart: ChartOf;
   view: ChartView;
+  /** Under whose name it stands; nothing where it stands alone. */
+  group?: string;
   height?: number;
 }): JSX.Element {
   const { record, chart, view } = props;
@@ -178,6 +194,7 @@ function OneChart(props: {
     <Chart
       onEmpty={() => void lookInside()}
       title={chart.title}
+      shortTitle={props.group && chart.title.startsWith(`${props.group}/`) ? chart.title.slice(props.group.length + 1) : chart.title}
       note={insteadOf(view.x, chart)}
       lines={lines}
       x={axis}

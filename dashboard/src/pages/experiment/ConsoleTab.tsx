@@ -59,7 +59,7 @@ export function ConsoleTab({ record }: { record: Experiment }): JSX.Element {
       ) : (
         <AllLines
           {...lines}
-          empty={<Empty title="Nothing that this experiment has printed was kept." code="Experiment(…, capture=True)" />}
+          empty={<Empty title="Nothing that this run has printed was kept" hint="Standard output and errors are, with their colours, where a run captures them:" code="Experiment(…, capture=True)" />}
         />
       )}
     </>

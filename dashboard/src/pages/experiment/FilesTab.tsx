@@ -26,7 +26,7 @@ export function FilesTab({ record }: { record: Experiment }): JSX.Element {
     [record.id, record.entries],
   );
   if (!page) return <p class="loading">Loading…</p>;
-  if (!page.data.length) return <Empty title="This experiment has no files." code={FIRST} />;
+  if (!page.data.length) return <Empty title="This run has saved no files" hint="Checkpoints, configurations, plots: what is saved is listed here, with its versions:" code={FIRST} />;
   const found = page.data.filter((row) => fullName(row).toLowerCase().includes(search.toLowerCase()));
   const chosen = page.data.find((row) => fullName(row) === query.value.get("file"));
   return (

@@ -5,7 +5,7 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 
 import type { Experiment } from "../../api/types";
-import { diffPath, experimentPath, folderPath } from "../../state/url";
+import { diffPath, experimentPath } from "../../state/url";
 import { Link, Status, Time } from "../../ui/basic";
 import { duration, several, whole } from "../../ui/format";
 import { plain } from "../../ui/terminal";
@@ -17,18 +17,8 @@ import { lasting } from "./lasting";
 
 export function Head(props: { record: Experiment; onChange: (record: Experiment) => void }): JSX.Element {
   const { record } = props;
-  const parents = record.prefix.split("/").slice(0, -1);
   return (
     <header class="experiment-head">
-      <nav aria-label="Folders" class="crumbs">
-        <Link href="/">Experiments</Link>
-        {parents.map((name, at) => (
-          <span key={at}>
-            {" / "}
-            <Link href={folderPath(parents.slice(0, at + 1).join("/"))}>{plain(name)}</Link>
-          </span>
-        ))}
-      </nav>
       <div class="experiment-title">
         <h1>{plain(record.name)}</h1>
         <Status of={record} />

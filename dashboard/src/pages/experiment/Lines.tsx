@@ -12,7 +12,7 @@ import { VirtualList } from "../../ui/VirtualList";
 
 const PAGE = 200;
 /** The height of a line in pixels. */
-export const ROW = 26;
+export const ROW = 22;
 
 interface Page<Row> {
   data: Row[];

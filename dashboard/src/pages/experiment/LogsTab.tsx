@@ -62,7 +62,7 @@ export function LogsTab({ record }: { record: Experiment }): JSX.Element {
       ) : (
         <AllLines
           {...lines}
-          empty={<Empty title="This experiment has no log messages." code='exp.log("Training started")' />}
+          empty={<Empty title="This run has logged no messages" hint="A message has a level and whatever else is worth keeping:" code='exp.log("Training started")' />}
         />
       )}
       <Whole />

@@ -43,7 +43,8 @@ export function MediaTab({ record }: { record: Experiment }): JSX.Element {
   if (!all.length) {
     return (
       <Empty
-        title="This experiment has no images, sounds, tables or other media."
+        title="This run has logged no media"
+        hint="Images, sounds, videos, histograms, tables and texts are shown here by step:"
         code={'exp.metrics("val").log(step=step, sample=ml_dash.Image(array))'}
       />
     );
@@ -106,7 +107,7 @@ export function Contents({ experimentId, item }: { experimentId: string; item: M
   if (!row.available) return <p class="problem">This file has not been uploaded yet.</p>;
   switch (about._type) {
     case "image":
-      return <Boxed about={about} preview={<Preview experimentId={experimentId} row={row} />} />;
+      return <Boxed about={about} experimentId={experimentId} row={row} />;
     case "audio":
       return <audio controls src={url} />;
     case "histogram":
@@ -131,21 +132,26 @@ export function Contents({ experimentId, item }: { experimentId: string; item: M
   }
 }
 
-/** An image with its boxes over it. */
-function Boxed(props: { about: MediaItem["about"]; preview: JSX.Element }): JSX.Element {
-  const { width, height } = props.about;
-  const boxes = boxesOf(props.about.boxes);
-  if (!boxes.length || typeof width !== "number" || typeof height !== "number") return props.preview;
+/** An image with its boxes over it; it has its room before it has come. */
+function Boxed({ about, experimentId, row }: { about: MediaItem["about"]; experimentId: string; row: FileRow }): JSX.Element {
+  const { width, height } = about;
+  if (typeof width !== "number" || typeof height !== "number") return <Preview experimentId={experimentId} row={row} />;
+  const boxes = boxesOf(about.boxes);
+  const labels = boxes.map(({ label }) => plain(label)).filter(Boolean);
   return (
-    <div class="boxed">
-      {props.preview}
-      <svg viewBox={`0 0 ${width} ${height}`} preserveAspectRatio="none" aria-hidden="true">
-        {boxes.map(({ box: [x0, y0, x1, y1] }, at) => (
-          <rect key={at} x={Math.min(x0, x1)} y={Math.min(y0, y1)} width={Math.abs(x1 - x0)} height={Math.abs(y1 - y0)} />
-        ))}
-      </svg>
-      <p class="muted">{boxes.map(({ label }) => plain(label)).filter(Boolean).join(", ")}</p>
-    </div>
+    <>
+      <div class={`boxed ${boxes.length ? "drawn-on" : ""}`}>
+        <Preview experimentId={experimentId} row={row} size={{ width, height }} />
+        {boxes.length > 0 && (
+          <svg viewBox={`0 0 ${width} ${height}`} preserveAspectRatio="none" aria-hidden="true">
+            {boxes.map(({ box: [x0, y0, x1, y1] }, at) => (
+              <rect key={at} x={Math.min(x0, x1)} y={Math.min(y0, y1)} width={Math.abs(x1 - x0)} height={Math.abs(y1 - y0)} />
+            ))}
+          </svg>
+        )}
+      </div>
+      {labels.length > 0 && <p class="muted boxed-labels">{labels.join(", ")}</p>}
+    </>
   );
 }
 

@@ -25,13 +25,19 @@ export function kindOf(contentType: string): Kind {
   return TEXTS.test(contentType) ? "text" : "none";
 }
 
-export function Preview({ experimentId, row }: { experimentId: string; row: FileRow }): JSX.Element {
+export function Preview(props: {
+  experimentId: string;
+  row: FileRow;
+  /** Pixels of an image, where they are known. */
+  size?: { width: number; height: number };
+}): JSX.Element {
+  const { experimentId, row } = props;
   const [failed, setFailed] = useState(false);
   const url = contentUrl(experimentId, row.id);
   const kind = kindOf(row.contentType);
   if (!row.available) return <p class="problem">This file has not been uploaded yet.</p>;
   if (failed) return <p class="problem">This file cannot be shown as {row.contentType}.</p>;
-  if (kind === "image") return <img class="preview" src={url} alt={row.filename} onError={() => setFailed(true)} />;
+  if (kind === "image") return <img class="preview" src={url} alt={row.filename} {...props.size} onError={() => setFailed(true)} />;
   if (kind === "video") return <video class="preview" src={url} controls onError={() => setFailed(true)} />;
   if (kind === "text") return <TextPreview url={url} row={row} />;
   return <p class="muted">No preview for {row.contentType}.</p>;

@@ -37,7 +37,7 @@ export function TracksTab({ record }: { record: Experiment }): JSX.Element {
   );
   if (!topics) return <p class="loading">Loading…</p>;
   if (!topics.length) {
-    return <Empty title="This experiment has no tracks." code={`exp.tracks("robot/pose").append(x=1.0, y=2.0)`} />;
+    return <Empty title="This run has no tracks" hint="A track has values at times of their own, such as a robot's pose:" code={`exp.tracks("robot/pose").append(x=1.0, y=2.0)`} />;
   }
   return (
     <>

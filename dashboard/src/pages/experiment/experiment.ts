@@ -4,14 +4,17 @@ import { useRef, useState } from "preact/hooks";
 
 import { ApiError, get, pages } from "../../api/client";
 import { encode } from "../../api/json";
-import type { Attempt, Attempts, Experiment, Experiments, ListedExperiment, Metric, Metrics } from "../../api/types";
-import { usePoll } from "../../state/poll";
+import type { Attempt, Attempts, Experiment, Experiments, Files, ListedExperiment, Metric, Metrics } from "../../api/types";
+import { useLoad, usePoll } from "../../state/poll";
 import { LINES_MAX } from "./attempts";
+import { FOLDER, mediaSeries } from "./media";
 
 const LIVE = 2000;
 const ENDED = 10_000;
 /** So many metrics are looked at again in one turn. */
 const AGAIN = 200;
+/** Files that are looked at to know which fields are media. */
+const MEDIA_MAX = 500;
 
 export interface Found {
   record: Experiment | null;
@@ -75,6 +78,24 @@ export function useAttempts(record: Experiment): Attempt[] | null {
     [record.id, record.attempts],
   );
   return attempts;
+}
+
+/**
+ * Return the titles of what are media, as far as files say so, which have no charts: null until that is known.
+ *
+ * Charts that were made for them would push others about when they turn out to have no numbers.
+ */
+export function useMediaTitles(record: Experiment): ReadonlySet<string> | null {
+  const [titles, setTitles] = useState<ReadonlySet<string> | null>(null);
+  useLoad(
+    async (signal) => {
+      const { data } = await get<Files>(`experiments/${record.id}/files`, { path: FOLDER, limit: MEDIA_MAX }, signal);
+      setTitles(new Set(mediaSeries(data).map(({ title }) => title)));
+    },
+    [record.id],
+    { onError: () => setTitles(new Set()) },
+  );
+  return titles;
 }
 
 /** Return as many of the newest attempts as are drawn, the newest first. */

@@ -6,7 +6,7 @@ import { natural } from "../../ui/format";
 /** Fields that say where a row is, and are drawn along and not up. */
 export const AXES: readonly string[] = ["step", "epoch"];
 
-const JUDGED: readonly (readonly string[])[] = [["val", "valid", "validation", "eval", "evaluation", "test"], ["train", "training"]];
+const JUDGED: readonly (readonly string[])[] = [["val", "valid", "validation"], ["eval", "evaluation"], ["test"], ["train", "training"]];
 
 export interface ChartOf {
   key: string;
@@ -22,14 +22,15 @@ export interface Group {
   charts: ChartOf[];
 }
 
-export function chartGroups(metrics: readonly MetricFields[], search: string): Group[] {
+/** @param media Titles of what is looked at elsewhere. */
+export function chartGroups(metrics: readonly MetricFields[], search: string, media: ReadonlySet<string> = new Set()): Group[] {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
   const groups = new Map<string, Group>();
   for (const { name, fields } of [...metrics].sort((a, b) => natural(a.name ?? "", b.name ?? ""))) {
     for (const field of fields) {
       if (AXES.includes(field) && fields.length > 1) continue;
       const title = titleOf(name, field);
-      if (!words.every((word) => title.toLowerCase().includes(word))) continue;
+      if (media.has(title) || !words.every((word) => title.toLowerCase().includes(word))) continue;
       const group = groupOf(name);
       const known = groups.get(group) ?? { name: group, charts: [] };
       known.charts.push({ key: keyOf(name, field), name, field, title, fields });
@@ -44,9 +45,9 @@ export function chartGroups(metrics: readonly MetricFields[], search: string): G
 /** What a run is judged by comes first, then what it learns from, then the rest, and last the load of machines. */
 function rankOf(group: string): number {
   const first = group.split("/", 1)[0]!.toLowerCase();
-  if (isSystem(group)) return 3;
+  if (isSystem(group)) return JUDGED.length + 1;
   const at = JUDGED.findIndex((names) => names.includes(first));
-  return at === -1 ? 2 : at;
+  return at === -1 ? JUDGED.length : at;
 }
 
 /** Whether a metric, or a group of them, tells of the load of machines and not of what is trained there. */

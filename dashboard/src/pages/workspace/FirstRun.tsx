@@ -1,11 +1,10 @@
 /** What to write to log a first run here; the page goes on by itself when its first row has come. */
 
-import { Check, Copy } from "lucide-preact";
 import type { JSX } from "preact";
-import { useState } from "preact/hooks";
 
 import { BASE } from "../../state/base";
 import { session } from "../../state/session";
+import { Code } from "../../ui/Code";
 import { view } from "./view";
 
 export function FirstRun(): JSX.Element {
@@ -40,26 +39,5 @@ export function FirstRun(): JSX.Element {
         <span class="dot" aria-hidden="true" /> Waiting for its first row: this page goes on by itself.
       </p>
     </section>
-  );
-}
-
-function Code({ text }: { text: string }): JSX.Element {
-  const [isCopied, setCopied] = useState(false);
-  async function copy(): Promise<void> {
-    await navigator.clipboard.writeText(text);
-    setCopied(true);
-  }
-  return (
-    <div class="code-box">
-      <pre class="code">
-        <code>{text}</code>
-      </pre>
-      {/* without https a browser has no clipboard for pages, but of its own machine */}
-      {"clipboard" in navigator && (
-        <button type="button" class="icon shown" aria-label="Copy" title="Copy" onClick={() => void copy()}>
-          {isCopied ? <Check /> : <Copy />}
-        </button>
-      )}
-    </div>
   );
 }

@@ -8,6 +8,7 @@ import { useLoad } from "../../state/poll";
 import { mayWrite, session } from "../../state/session";
 import { folderPath, rulesPath } from "../../state/url";
 import { Link } from "../../ui/basic";
+import { Crumbs } from "../../ui/Crumbs";
 import { whole } from "../../ui/format";
 import { Popover } from "../../ui/Popover";
 import { plain } from "../../ui/terminal";
@@ -20,18 +21,12 @@ export function WorkspaceHead(): JSX.Element {
   const parts = view.value.folder.split("/").filter(Boolean);
   return (
     <>
-    <nav class="head-crumbs" aria-label="Folders">
-      {parts.length ? <Link href="/">All</Link> : <b>All experiments</b>}
-      {parts.map((name, at) => (
-        <span key={at}>
-          <span class="muted"> / </span>
-          {at === parts.length - 1 ? <b>{plain(name)}</b> : <Link href={folderPath(parts.slice(0, at + 1).join("/"))}>{plain(name)}</Link>}
-        </span>
-      ))}
-      <Popover label="Other folders" icon={<ChevronDown />}>
+    <Crumbs above={parts.slice(0, -1)} {...(parts.length ? { here: parts.at(-1)! } : {})}>
+      {!parts.length && <b>All experiments</b>}
+      <Popover label="Other folders" icon={<ChevronDown />} class="shown">
         <Folders />
       </Popover>
-    </nav>
+    </Crumbs>
     <Bell />
     {mayRule(view.value.folder) && (
       <Link class="icon-link" href={rulesPath(view.value.folder)} aria-label="Rules of alerts" title="Rules: whom to tell of what">

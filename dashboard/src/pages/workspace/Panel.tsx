@@ -103,7 +103,7 @@ export function Panel(props: {
   );
   const scene = useMemo((): Scene | null => {
     if (!width) return null;
-    const axes = axesFor(traces, { width, height, x: axis, logX, logY, xRange: range, yRange: yRange ?? own.yRange, cut: own.cut });
+    const axes = axesFor(traces, { width, height, x: axis, logX, logY, xRange: range, yRange: yRange ?? own.yRange, cut: own.cut, title: axisTitle(axis) });
     return axes && { axes, traces, width, height };
   }, [traces, width, height, axis, logX, logY, range?.[0], range?.[1], yRange, own.yRange?.[0], own.yRange?.[1], own.cut]);
   useLayoutEffect(() => {

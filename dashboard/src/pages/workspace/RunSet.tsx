@@ -1,8 +1,9 @@
 /** The left side of the workspace: which runs there are, found, sorted, and drawn or not. */
 
+import { effect } from "@preact/signals";
 import { Columns3, Download, Layers, Palette, PanelLeftClose, Table2 } from "lucide-preact";
 import type { JSX } from "preact";
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 
 import { now } from "../../ui/basic";
 import { several, whole } from "../../ui/format";
@@ -14,10 +15,10 @@ import { type Column } from "./columns";
 import { FilterField } from "./FilterField";
 import { ColorPicker, GroupPicker } from "./GroupPicker";
 import { saveTable } from "./csv";
-import { NAME as NAME_KEY, sizing, widthOf } from "./heads/layout";
+import { NAME as NAME_KEY, sizing, widthAtFirst, widthOf } from "./heads/layout";
 import { GROUPED_MAX, listing } from "./runs";
 import { RunTable } from "./RunTable";
-import { coloring, columns, drawn, groups, groupsDrawn, isGrouped } from "./state";
+import { areColumnsKnown, asked, coloring, columns, drawn, groups, groupsDrawn, isGrouped } from "./state";
 import { show, view } from "./view";
 import { DRAWN_MAX, FIRST } from "./visible";
 
@@ -33,9 +34,10 @@ export function RunSet(props: {
   /** Asks for all rows that the filter has, so that they can be saved. */
   reachAll: () => Promise<void>;
 }): JSX.Element {
-  const { asked, total, error, pending, problems, rows } = listing.value;
+  const { asked: answered, total, error, pending, problems, rows } = listing.value;
   const { table, filter, folder } = view.value;
-  const shown = table ? columns.value : fitting(columns.value, props.width - NAME - BESIDE);
+  const known = areColumnsKnown.value ? columns.value : [];
+  const shown = table ? known : fitting(known, props.width - NAME - BESIDE);
   return (
     <section class="runs" aria-label="Run set">
       <header class="runs-head">
@@ -43,7 +45,7 @@ export function RunSet(props: {
           Runs{folder && <span class="print-only"> in {plain(folder)}</span>}
         </h1>
         <span class="muted" role="status">
-          {asked ? (isGrouped.value ? ofGroups() : counted(drawn.value.length, total)) : !problems.length && !error && "Loading…"}
+          {answered ? (isGrouped.value ? ofGroups() : counted(drawn.value.length, total)) : !problems.length && !error && "Loading…"}
         </span>
         <span class="runs-tools">
           <Popover label="Groups" icon={<Layers />} class={isGrouped.value ? "on" : ""}>
@@ -73,11 +75,17 @@ export function RunSet(props: {
       </header>
       <FilterField />
       {error && <p class="problem">{error}</p>}
-      {pending && <p class="note">Rows of an older version are still being read: some values may be missing.</p>}
       <Shown />
       <Legend />
-      {asked && !total ? (
-        <p class="runs-none">{filter ? "No experiments match this filter." : "No runs here yet."}</p>
+      {answered && !total ? (
+        <div class="runs-none">
+          <p>{filter ? "No experiments match this filter." : "No runs here yet."}</p>
+          {filter && (
+            <button type="button" onClick={() => show({ filter: "" })}>
+              Clear the filter
+            </button>
+          )}
+        </div>
       ) : (
         <RunTable
           columns={shown}
@@ -89,6 +97,8 @@ export function RunSet(props: {
           onRange={props.onRange}
         />
       )}
+      {/* below the runs, which it would push down */}
+      {pending && <p class="note">Rows of an older version are still being read: some values may be missing.</p>}
       <BulkBar />
       {isGrouped.value && rows.length >= GROUPED_MAX && rows.length < total && (
         <p class="note">
@@ -128,12 +138,14 @@ function Legend(): JSX.Element | null {
 function Shown(): JSX.Element | null {
   const total = isGrouped.value ? groups.value.length : listing.value.total;
   const { shown, except } = view.value;
-  if (total <= FIRST && shown === "first" && !except.size) return null;
+  const isKnown = listing.value.asked !== null;
+  // where all of them are among the first ones, these are all
+  const isFew = isKnown && total <= FIRST && shown === "first" && !except.size;
   const choices = [
-    ["first", `First ${FIRST}`],
-    ["all", `All ${whole(total)}`],
-    ["none", "None"],
-  ] as const;
+    ...(isFew ? [] : [["first", `First ${FIRST}`] as const]),
+    [isFew ? "first" : "all", isKnown ? `All ${whole(total)}` : "All"] as const,
+    ["none", "None"] as const,
+  ];
   return (
     <div class="segments" role="group" aria-label="Drawn runs">
       {choices.map(([value, name]) => (
@@ -152,10 +164,14 @@ function Shown(): JSX.Element | null {
 
 function SaveButton(props: { reachAll: () => Promise<void> }): JSX.Element {
   const [isBusy, setBusy] = useState(false);
+  // by then it may be another list that is asked for
+  const latest = useRef(props.reachAll);
+  latest.current = props.reachAll;
   async function save(): Promise<void> {
     setBusy(true);
     try {
-      await props.reachAll();
+      await untilKnown();
+      await latest.current();
       saveTable(listing.peek().rows, columns.peek(), view.peek().folder, now.peek());
     } finally {
       setBusy(false);
@@ -168,8 +184,20 @@ function SaveButton(props: { reachAll: () => Promise<void> }): JSX.Element {
   );
 }
 
-function pixels({ key }: Column): number {
-  return widthOf(key, view.value.widths, isGrouped.value);
+/** Wait until it is known which columns there are, and the list has them. */
+function untilKnown(): Promise<void> {
+  return new Promise((known) => {
+    const stop = effect(() => {
+      if (!areColumnsKnown.value || listing.value.asked !== asked.value) return;
+      known();
+      // what it returns is not there yet where it is known at once
+      queueMicrotask(() => stop());
+    });
+  });
+}
+
+function pixels(column: Column): number {
+  return widthOf(column.key, view.value.widths, isGrouped.value, widthAtFirst(column, isGrouped.value));
 }
 
 /** As many columns as have room. */
@@ -186,7 +214,7 @@ function fitting(all: readonly Column[], room: number): Column[] {
 
 function ofGroups(): string {
   const [all, on] = [groups.value.length, groupsDrawn.value.length];
-  return all === on ? several(all, "group") : `${whole(on)} of ${whole(all)} groups drawn`;
+  return all === on ? several(all, "group") : `${whole(on)} of ${whole(all)} drawn`;
 }
 
 function counted(drawnNow: number, total: number): string {

@@ -1,6 +1,6 @@
 /** The runs as a table, and as the legend of all charts: each row has its run's colour. */
 
-import { ChevronRight, Eye, EyeOff } from "lucide-preact";
+import { Ban, ChevronRight, CircleAlert, CircleX, Eye, EyeOff } from "lucide-preact";
 import type { JSX } from "preact";
 import { useRef } from "preact/hooks";
 
@@ -14,7 +14,7 @@ import { VirtualList } from "../../ui/VirtualList";
 import { type Column, stepOf, valueOf } from "./columns";
 import { ColumnHead } from "./heads/ColumnHead";
 import { cursor, hovered } from "./hover";
-import { short } from "./plot/read";
+import { even, short } from "./plot/read";
 import { RunColor } from "./RunColor";
 import { listing, nameIn } from "./runs";
 import { ticked, tick } from "./selection";
@@ -28,6 +28,8 @@ const ROW = 28;
 const BEFORE = 66;
 /** Pixels that are wide enough for A4 and Letter upright, with their margins. */
 const PAPER = 700;
+/** Pixels of the name's column in the full table: with more of them its numbers would be far from their names. */
+const NAME_MAX = 420;
 const [DIGITS, GROUP_DIGITS] = [5, 4];
 const STANDING_WORDS = { stale: "stale: marked as running, but no heartbeat", unknown: "not started" } as const;
 
@@ -49,7 +51,7 @@ export function RunTable(props: {
   /** Where Shift begins, for eyes and for ticks. */
   const anchors = useRef({ eye: 0, tick: 0 });
   const isDrawn = drawnBy(view.value);
-  const name = props.isNameFixed ? `${props.nameWidth}px` : `minmax(${props.nameWidth}px, 1fr)`;
+  const name = props.isNameFixed ? `${props.nameWidth}px` : `minmax(${props.nameWidth}px, ${view.value.table ? `${NAME_MAX}px` : "1fr"})`;
   // what is there to press is not on paper
   const template = `${printing.value ? "2px 0 14px" : "28px 24px 14px"} ${name} ${widths.map((width) => `${width}px`).join(" ")}`;
   const style = { gridTemplateColumns: template };
@@ -244,7 +246,7 @@ function Row(props: RowProps): JSX.Element {
       <span role="cell" class={`run-name ${props.inside === null ? "" : "inside"}`} title={`${run.prefix}\n${word}${run.error ? `: ${run.error}` : ""}`}>
         {slash > 0 && <span class="run-folder muted">{plain(name.slice(0, slash + 1))}</span>}
         <Link href={experimentPath(run.prefix)}>{plain(name.slice(slash + 1))}</Link>
-        {kind !== "completed" && <span class={`run-standing status-${kind}`}>{kind === "unknown" ? "" : kind}</span>}
+        {kind !== "completed" && kind !== "unknown" && <Standing kind={kind} />}
         <Warning texts={[...(run.problem ? [run.problem] : []), ...(run.missing ?? [])]} />
       </span>
       {props.columns.map((column, at) => (
@@ -255,6 +257,18 @@ function Row(props: RowProps): JSX.Element {
     </div>
   );
 }
+
+/** How a run stands, where it is not simply completed: a sign, with the word where there is room for it. */
+function Standing({ kind }: { kind: keyof typeof SIGNS }): JSX.Element {
+  return (
+    <span class={`run-standing status-${kind}`}>
+      {SIGNS[kind]}
+      <span class="run-word">{kind}</span>
+    </span>
+  );
+}
+
+const SIGNS = { running: <span class="dot" />, failed: <CircleX />, stale: <CircleAlert />, cancelled: <Ban /> } as const;
 
 /** A group: how many runs it has, what they have alike, and means of what differs. */
 function GroupRow(props: Common & { group: Group }): JSX.Element {
@@ -299,7 +313,7 @@ function GroupRow(props: Common & { group: Group }): JSX.Element {
       <span role="cell" class="run-name" title={group.label}>
         <button type="button" class="group-name" aria-expanded={isOpen} onClick={() => turnGroup(group.key)}>
           <ChevronRight />
-          {plain(group.label)} <span class="count">{whole(group.runs.length)}</span>
+          <span class="group-label">{plain(group.label)}</span> <span class="count">{whole(group.runs.length)}</span>
         </button>
       </span>
       {props.columns.map((column, at) => (
@@ -324,7 +338,7 @@ function GroupCell({ column, group }: { column: Column; group: Group }): JSX.Ele
   const deviation = found.std === null ? "" : ` ±${short(found.std, 2)}`;
   return (
     <span title={`mean of ${found.count === group.runs.length ? "" : `${found.count} of `}${several(group.runs.length, "run")}: ${text(found.mean)}${deviation}`}>
-      {short(found.mean, GROUP_DIGITS)}
+      {even(found.mean, GROUP_DIGITS)}
       <span class="muted">{deviation}</span>
     </span>
   );
@@ -353,8 +367,8 @@ function Warning({ texts }: { texts: readonly string[] }): JSX.Element | null {
 
 function Cell({ column, run }: { column: Column; run: ListedExperiment }): JSX.Element {
   if (column.kind === "record") {
-    if (column.name === "started") return <Time at={run.startedAt} />;
-    if (column.name === "active") return <Time at={run.lastActivity} />;
+    if (column.name === "started") return <Time at={run.startedAt} isShort />;
+    if (column.name === "active") return <Time at={run.lastActivity} isShort />;
     if (column.name === "tags") return <Tags tags={run.tags} />;
   }
   const value = valueOf(column, run, now.value);
@@ -364,5 +378,5 @@ function Cell({ column, run }: { column: Column; run: ListedExperiment }): JSX.E
   const step = stepOf(column, run);
   const exact = text(value);
   const isMeasured = column.kind === "metric" && typeof value === "number" && Number.isFinite(value);
-  return <span title={step == null ? exact : `${exact} at step ${text(step)}`}>{isMeasured ? short(value, DIGITS) : exact}</span>;
+  return <span title={step == null ? exact : `${exact} at step ${text(step)}`}>{isMeasured ? even(value, DIGITS) : exact}</span>;
 }

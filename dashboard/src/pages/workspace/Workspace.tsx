@@ -25,7 +25,7 @@ import { DRAWN_MAX, drawnBy, groupSwitched, switched } from "./visible";
 const POLL = 2000;
 /** Rows behind those in sight that are asked for before somebody scrolls there. */
 const AHEAD = 200;
-const [WIDTH, WIDTH_LEAST, CHARTS_LEAST] = [340, 220, 320];
+const [WIDTH, WIDTH_LEAST, CHARTS_LEAST] = [364, 220, 320];
 const [WIDTH_KEY, CLOSED_KEY] = ["ml-dash-runs-width", "ml-dash-runs-closed"];
 const SMOOTHER = 0.1;
 

@@ -20,10 +20,11 @@ const APART_MAX = 8;
 const DECADES = 1.3;
 const NOTHING = "#8a8f98";
 
-export function coloringOf(column: Column, runs: readonly ListedExperiment[], theme: Theme, now: number): Coloring {
+/** @param scales Whether few numbers are a scale too. */
+export function coloringOf(column: Column, runs: readonly ListedExperiment[], theme: Theme, now: number, scales = false): Coloring {
   const values = runs.map((run) => valueOf(column, run, now)).filter((value) => value !== null && value !== undefined);
   const numbers = values.filter((value): value is number => typeof value === "number" && Number.isFinite(value));
-  const isScale = numbers.length > 0 && numbers.length === values.length && new Set(numbers).size > APART_MAX;
+  const isScale = numbers.length > 0 && numbers.length === values.length && new Set(numbers).size > (scales ? 1 : APART_MAX);
   return isScale ? scaled(column, numbers, theme, now) : apart(column, values, theme, now);
 }
 

@@ -10,8 +10,12 @@ const GROUND: Record<Theme, string> = { light: "#ffffff", dark: "#161b23" };
 const VISIONS: Record<string, number[]> = {
   all: [1, 0, 0, 0, 1, 0, 0, 0, 1],
   protan: [0.152286, 1.052583, -0.204868, 0.114503, 0.786281, 0.099216, -0.003882, -0.048116, 1.051998],
+  tritan: [1.255528, -0.076749, -0.178779, -0.078411, 0.930809, 0.147602, 0.004733, 0.691367, 0.3039],
   deutan: [0.367322, 0.860646, -0.227968, 0.280085, 0.672501, 0.047413, -0.01182, 0.04294, 0.968881],
 };
+
+/** How far apart any two must be in OKLab; tritanopes are one in ten thousand. */
+const LEAST: Record<string, number> = { all: 0.14, protan: 0.09, deutan: 0.09, tritan: 0.06 };
 
 function linear(color: string): Rgb {
   const bytes = [1, 3, 5].map((at) => Number.parseInt(color.slice(at, at + 2), 16) / 255);
@@ -41,12 +45,12 @@ function luminance(color: string): number {
 
 test.each(["light", "dark"] as const)("the first twelve colours are told apart on a %s ground, with any colour vision", (theme) => {
   const colors = Array.from({ length: 12 }, (_, place) => colorAt(place, theme));
-  for (const matrix of Object.values(VISIONS)) {
+  for (const [vision, matrix] of Object.entries(VISIONS)) {
     const points = colors.map((color) => lab(seen(linear(color), matrix)));
     for (let a = 0; a < points.length; a++) {
       for (let b = 0; b < a; b++) {
         const distance = Math.hypot(...points[a]!.map((value, at) => value - points[b]![at]!));
-        expect.soft(distance, `${colors[a]} and ${colors[b]}`).toBeGreaterThan(0.09);
+        expect.soft(distance, `${colors[a]} and ${colors[b]}`).toBeGreaterThan(LEAST[vision]!);
       }
     }
   }
@@ -57,8 +61,22 @@ test.each(["light", "dark"] as const)("each colour is seen on a %s ground, and n
   expect(new Set(colors).size).toBe(COLORS);
   for (const color of colors) {
     const [low, high] = [luminance(color), luminance(GROUND[theme])].sort((a, b) => a - b) as [number, number];
-    expect.soft((high + 0.05) / (low + 0.05), color).toBeGreaterThan(1.9);
+    expect.soft((high + 0.05) / (low + 0.05), color).toBeGreaterThan(2);
   }
+});
+
+test("as few as six have the six that lie furthest apart", () => {
+  const places = placesOf(["=size=125M", "=size=350M", "=size=1.3B"]);
+  expect(Math.max(...places.values())).toBeLessThan(6);
+  expect(new Set(places.values()).size).toBe(3);
+});
+
+test("a dozen has the first twelve, and more than there are colours are spread over all of them", () => {
+  const dozen = placesOf(Array.from({ length: 12 }, (_, at) => `dozen_${at}`));
+  expect(new Set(dozen.values())).toEqual(new Set(Array.from({ length: 12 }, (_, at) => at)));
+  const many = [...placesOf(Array.from({ length: 400 }, (_, at) => `many_${at}`)).values()];
+  const most = Math.max(...Array.from({ length: COLORS }, (_, place) => many.filter((each) => each === place).length));
+  expect(most).toBeLessThan(60);
 });
 
 test("OKLCH becomes sRGB", () => {

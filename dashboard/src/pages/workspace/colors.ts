@@ -5,20 +5,23 @@ import type { Theme } from "../../state/theme";
 /** Lightness, chroma and hue (degrees) on a light ground. Lightness differs too: it is what every eye tells apart. */
 type Lch = readonly [number, number, number];
 
-/** Found by a search for the twelve that lie furthest apart for all eyes, protanopes and deuteranopes, in both themes. */
+/**
+ * Found by a search for the twelve that lie furthest apart in both themes, for all eyes: protanopes, deuteranopes and
+ * tritanopes too. The first six are those of them that lie furthest apart by themselves.
+ */
 const BASE: readonly Lch[] = [
-  [0.57, 0.21, 214],
-  [0.6, 0.2, 2],
-  [0.63, 0.18, 136],
-  [0.53, 0.21, 311],
-  [0.76, 0.21, 101],
-  [0.4, 0.14, 272],
-  [0.42, 0.19, 29],
-  [0.76, 0.15, 202],
-  [0.53, 0.19, 79],
-  [0.67, 0.14, 290],
-  [0.4, 0.14, 171],
-  [0.76, 0.11, 24],
+  [0.4, 0.13, 136],
+  [0.6, 0.09, 192],
+  [0.6, 0.21, 312],
+  [0.68, 0.17, 64],
+  [0.74, 0.17, 160],
+  [0.44, 0.21, 320],
+  [0.54, 0.13, 88],
+  [0.72, 0.09, 312],
+  [0.46, 0.21, 272],
+  [0.48, 0.21, 0],
+  [0.52, 0.09, 296],
+  [0.62, 0.17, 16],
 ];
 /** By how much the second dozen is darker, and less colourful. */
 const [DARKER, PALER] = [0.14, 0.75];
@@ -26,6 +29,8 @@ const [DARKER, PALER] = [0.14, 0.75];
 const LIGHTER = 0.1;
 
 export const COLORS = 2 * BASE.length;
+/** So many, or fewer, have the first of them. */
+const FEW = 6;
 
 /** The colour of a place in the palette, as "#rrggbb". */
 export function colorAt(place: number, theme: Theme): string {
@@ -51,6 +56,8 @@ const given = new Map<string, number>();
  * It is made of the run's id, so that it is the same on another day and on somebody else's page where none is in its way.
  */
 export function placesOf(ids: readonly string[]): ReadonlyMap<string, number> {
+  // the first places lie furthest apart
+  const first = ids.length <= FEW ? FEW : BASE.length;
   const taken = new Set<number>();
   const places = new Map<string, number>();
   for (const id of ids) {
@@ -61,8 +68,11 @@ export function placesOf(ids: readonly string[]): ReadonlyMap<string, number> {
   }
   for (const id of ids) {
     if (places.has(id)) continue;
-    let place = hashOf(id) % BASE.length;
-    for (let tries = 1; taken.has(place) && tries < COLORS; tries++) place = (place + 1) % COLORS;
+    const own = hashOf(id) % first;
+    let place = own;
+    // round the first ones, then the others
+    for (let tries = 1; taken.has(place) && tries < COLORS; tries++) place = tries < first ? (own + tries) % first : tries;
+    if (taken.has(place)) place = own;
     taken.add(place);
     places.set(id, place);
     given.set(id, place);

@@ -40,11 +40,8 @@ function figure(pen: Pen, scene: Scene, title: string, axis: string): void {
   const { box } = scene.axes;
   const moved = { ...scene.axes, box: { ...box, top: box.top + HEAD } };
   paint(pen, moved, scene.traces, inks());
+  if (axis) pen.text(axis, box.left + box.width, moved.box.top + box.height + 11, { color: inks().ink, size: 10.5, align: "right" });
   let top = HEAD + scene.height + LEGEND_LINE / 2;
-  if (axis) {
-    pen.text(axis, box.left + box.width / 2, top - 2, { color: inks().ink, size: 11, align: "center" });
-    top += LEGEND_LINE;
-  }
   for (const trace of scene.traces.slice(0, LEGEND_MAX)) {
     pen.line(Float64Array.of(box.left, top, box.left + SWATCH, top), { color: trace.color, width: 2.5, alpha: 1 });
     pen.text(trace.label, box.left + SWATCH + 6, top, { color: ink, size: 11, align: "left" });
@@ -55,7 +52,7 @@ function figure(pen: Pen, scene: Scene, title: string, axis: string): void {
 }
 
 function sizeOf(scene: Scene): { width: number; height: number } {
-  const lines = Math.min(scene.traces.length, LEGEND_MAX + 1) + 1;
+  const lines = Math.min(scene.traces.length, LEGEND_MAX + 1);
   return { width: scene.width + MARGIN, height: HEAD + scene.height + lines * LEGEND_LINE + MARGIN };
 }
 

@@ -130,9 +130,10 @@ function sectionOf({ title }: ChartOf): string {
 }
 
 function rank(name: string): number {
-  if (/^(val|valid|validation|eval|test)/i.test(name)) return 0;
-  if (/^train/i.test(name)) return 1;
-  return name === "system" ? 4 : name === UNNAMED ? 2 : 3;
+  const judging = [/^val/i, /^eval/i, /^test/i].findIndex((pattern) => pattern.test(name));
+  if (judging >= 0) return judging;
+  if (/^train/i.test(name)) return 3;
+  return name === "system" ? 6 : name === UNNAMED ? 4 : 5;
 }
 
 /** A regular expression, or where it is none words that must all be there. */

@@ -85,6 +85,11 @@ export const goal = computed((): Column | null => {
   return (given === null ? null : columnOf(given, metrics.value)) ?? objectiveOf(metrics.value);
 });
 
+/** Whether it is known which columns there are: the result among them comes first, and would push the others along. */
+export const areColumnsKnown = computed(
+  () => view.value.columns !== null || !sampled.value.length || sampled.value.some((run) => fields.value.has(run.id)),
+);
+
 /** The columns of the table, in their order. */
 export const columns = computed((): Column[] => {
   const { columns, stuck } = view.value;
@@ -94,10 +99,12 @@ export const columns = computed((): Column[] => {
 
 /** What lists are asked for; the same one for as long as it says the same. */
 export const asked = computed((): Asked => {
-  const { folder, filter, order, shown, except, group } = view.value;
+  const { folder, filter, order, shown, except, group, color } = view.value;
   // all parameters are told anyhow: asking by name would ask twice
   const given = columns.value.filter((column) => column.kind !== "param");
-  const wanted = [...given, ...(goal.value ? [goal.value] : [])].flatMap((column) => askedBy(column) ?? []);
+  const coloredBy = color === null ? null : columnOf(color, metrics.value);
+  const besides = [goal.value, coloredBy?.kind === "param" ? null : coloredBy].filter((column) => column !== null);
+  const wanted = [...given, ...besides].flatMap((column) => askedBy(column) ?? []);
   const named = shown === "all" || group.length ? [] : [...except];
   const next: Asked = { folder, filter, order, columns: [...new Set(wanted)], named };
   if (last && encode(last) === encode(next)) return last;

@@ -94,6 +94,7 @@ function Facts({ record, metrics }: { record: Experiment; metrics: Metric[] | nu
   ];
   return (
     <section aria-label="Facts" class="card">
+      <h2>Run</h2>
       <table class="pairs">
         <tbody>
           {facts.map(([name, value], at) => (

@@ -9,7 +9,7 @@ import { plain } from "../../../ui/terminal";
 import type { Column } from "../columns";
 import { columns } from "../state";
 import { COLUMN_LEAST, COLUMN_MAX, show, view } from "../view";
-import { movedBefore, movedBy, possible, sizing } from "./layout";
+import { headOf, movedBefore, movedBy, possible, sizing } from "./layout";
 
 /** Pixels that the mouse moves before the column moves with it, and of a step of a key. */
 const [DRAGGED, STEP] = [6, 10];
@@ -42,7 +42,7 @@ export function ColumnHead(props: {
       style={props.style}
     >
       <button type="button" data-column-grip title={props.title} disabled={hasNoOrder && !of} aria-disabled={hasNoOrder} {...grip(() => !hasNoOrder && show({ order: next }))}>
-        <span class="head-text">{plain(of ? shortTitle(of) : props.title)}</span>
+        <span class="head-text">{plain(of ? headOf(of) : props.title)}</span>
         {of?.kind === "metric" && of.aggregate !== "last" && <span class="head-kind">{of.aggregate}</span>}
         {isSorted && <span aria-hidden="true">{descends ? "↓" : "↑"}</span>}
       </button>
@@ -51,10 +51,10 @@ export function ColumnHead(props: {
           {!hasNoOrder && (
             <>
               <button type="button" onClick={() => show({ order: column })}>
-                Sort upwards
+                Sort ascending
               </button>
               <button type="button" onClick={() => show({ order: `-${column}` })}>
-                Sort downwards
+                Sort descending
               </button>
             </>
           )}
@@ -79,12 +79,6 @@ export function ColumnHead(props: {
 
 function keys(): string[] {
   return columns.peek().map(({ key }) => key);
-}
-
-/** What tells a column in little room: the whole is in its title. */
-function shortTitle(column: Column): string {
-  if (column.kind === "record") return column.title;
-  return (column.kind === "metric" ? column.metric.field : column.name.split(".").at(-1)!) || column.title;
 }
 
 type Grip = Pick<JSX.HTMLAttributes<HTMLButtonElement>, "onClick" | "onPointerDown" | "onPointerMove" | "onPointerUp" | "onPointerCancel">;

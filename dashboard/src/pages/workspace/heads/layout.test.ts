@@ -9,7 +9,7 @@ afterEach(() => {
 
 test("a column has the width that somebody gave it, while it is dragged that of the mouse, and at first its own", () => {
   const widths = new Map([["params.lr", 200]]);
-  expect([widthOf("params.lr", widths, false), widthOf("tags", widths, false), widthOf("params.x", widths, true)]).toEqual([200, 120, 100]);
+  expect([widthOf("params.lr", widths, false), widthOf("tags", widths, false), widthOf("params.x", widths, true)]).toEqual([200, 120, 118]);
   expect(widthOf("name", widths, false, 240)).toBe(240);
   sizing.value = { key: "params.lr", width: 90 };
   expect(widthOf("params.lr", widths, false)).toBe(90);

@@ -7,8 +7,10 @@ import { COLUMN_LEAST, COLUMN_MAX, type View } from "../view";
 
 /** What stands for the name's column. */
 export const NAME = "name";
-const WIDTHS: Readonly<Record<string, number>> = { started: 104, active: 104, duration: 84, tags: 120, note: 160, host: 96, status: 84 };
-const [WIDTH, GROUP_WIDTH] = [78, 100];
+const WIDTHS: Readonly<Record<string, number>> = { started: 92, active: 92, duration: 92, tags: 120, note: 160, host: 96, status: 84 };
+const [WIDTH, GROUP_WIDTH] = [72, 118];
+/** Pixels of a character of a head and beside it, and of a column whose name is long. */
+const [CHARACTER, BESIDE, NAMED_MAX] = [7, 24, 124];
 
 /** The column whose edge is dragged, and how wide it is for now. */
 export const sizing = signal<{ key: string; width: number } | null>(null);
@@ -17,6 +19,20 @@ export const sizing = signal<{ key: string; width: number } | null>(null);
 export function widthOf(key: string, widths: View["widths"], isGrouped: boolean, atFirst?: number): number {
   if (sizing.value?.key === key) return sizing.value.width;
   return widths.get(key) ?? atFirst ?? WIDTHS[key] ?? (isGrouped ? GROUP_WIDTH : WIDTH);
+}
+
+/** What tells a column in little room: the whole is in its title. */
+export function headOf(column: Column): string {
+  if (column.kind === "record") return column.title;
+  return (column.kind === "metric" ? column.metric.field : column.name.split(".").at(-1)!) || column.title;
+}
+
+/** Pixels of a column at first: its head can be read, if that is not long. */
+export function widthAtFirst(column: Column, isGrouped: boolean): number {
+  if (column.kind === "record") return WIDTHS[column.key] ?? WIDTH;
+  const kind = column.kind === "metric" && column.aggregate !== "last" ? column.aggregate.length + 1 : 0;
+  const named = (headOf(column).length + kind) * CHARACTER + BESIDE;
+  return Math.max(isGrouped ? GROUP_WIDTH : WIDTH, Math.min(NAMED_MAX, named));
 }
 
 export function possible(width: number): number {

@@ -1,6 +1,6 @@
 /** Which part of the plane a chart shows, where that is on its canvas, and the ticks beside it. */
 
-import { fitting, logTicks, padded, paddedLog, type Tick, widened } from "../../../charts/ticks";
+import { eachPrefixed, fitting, logTicks, padded, paddedLog, prefixed, type Tick, widened } from "../../../charts/ticks";
 import type { Bounds } from "../panel/settings";
 import type { Range } from "../view";
 import type { Box } from "./pen";
@@ -19,6 +19,8 @@ export interface Asked {
   yRange: Bounds | null;
   /** Whether y goes over what most points have. */
   cut?: boolean;
+  /** What x is called, behind its ticks. */
+  title?: string;
 }
 
 export interface Axes {
@@ -29,12 +31,16 @@ export interface Axes {
   logY: boolean;
   xTicks: readonly Tick[];
   yTicks: readonly Tick[];
+  /** Pixels from the left up to which there is room for the ticks' texts. */
+  xEnd: number;
 }
 
 /** Pixels of a character of a tick, and beside the plot. */
 const [CHARACTER, TOP, RIGHT, BOTTOM] = [6, 6, 10, 20];
-const [X_SPACE, Y_SPACE] = [56, 26];
+const [X_SPACE, Y_SPACE] = [40, 20];
 const LEFT_LEAST = 30;
+/** Pixels between the last tick and the title behind it; without a title, those beyond the plot in which it may end. */
+const [TITLE_GAP, BEYOND] = [6, 8];
 /** The share of points at either end that are outliers. */
 const OUTLIERS = 0.05;
 
@@ -44,11 +50,13 @@ export function axesFor(traces: readonly Trace[], asked: Asked): Axes | null {
   const y = x && rangeOfY(traces, x, asked);
   if (!x || !y) return null;
   const height = asked.height - TOP - BOTTOM;
-  const yTicks = (asked.logY ? logTicks : fitting)(y[0], y[1], Math.max(2, Math.floor(height / Y_SPACE)));
+  const most = Math.max(2, Math.floor(height / Y_SPACE));
+  const yTicks = asked.logY ? eachPrefixed(logTicks(y[0], y[1], most)) : fitting(y[0], y[1], most, Infinity, prefixed);
   const longest = Math.max(0, ...yTicks.map((tick) => tick.text.length));
   const left = Math.max(LEFT_LEAST, longest * CHARACTER + 10);
   const box = { left, top: TOP, width: Math.max(10, asked.width - left - RIGHT), height };
-  return { box, x, y, logX: asked.logX, logY: asked.logY, xTicks: ticksOfX(x, box.width, asked), yTicks };
+  const xEnd = box.left + box.width + (asked.title ? -asked.title.length * CHARACTER - TITLE_GAP : BEYOND);
+  return { box, x, y, logX: asked.logX, logY: asked.logY, xTicks: ticksOfX(x, box.width, asked), yTicks, xEnd };
 }
 
 function rangeOfX(traces: readonly Trace[], { xRange, logX }: Asked): Range | null {
@@ -83,12 +91,12 @@ function ordered(low: number, high: number, isLowGiven: boolean): Range {
 
 function ticksOfX([low, high]: Range, pixels: number, { x, logX }: Asked): readonly Tick[] {
   const most = Math.max(1, Math.floor(pixels / X_SPACE));
-  if (logX) return logTicks(low, high, most);
+  if (logX) return eachPrefixed(logTicks(low, high, most));
   const times = x === "time" ? dayTicks(low, high, most) : x === "relative" ? sinceTicks(low, high, most) : [];
   if (times.length) return times;
   // half an index is none
   const count = x === "index" ? Math.max(1, Math.min(most, Math.floor(high - low))) : most;
-  return fitting(low, high, count, pixels / CHARACTER);
+  return fitting(low, high, count, pixels / CHARACTER, prefixed);
 }
 
 function extentOfX(traces: readonly Trace[], log: boolean): Range | null {

@@ -34,7 +34,7 @@ function paintTraces(pen: Pen, axes: Axes, traces: readonly Trace[], width = WID
 }
 
 function paintAxes(pen: Pen, axes: Axes, { ink, grid }: Ink): void {
-  const { box, xTicks, yTicks } = axes;
+  const { box, xTicks, yTicks, xEnd } = axes;
   const bottom = box.top + box.height;
   for (const tick of yTicks) {
     const y = Math.round(pixelOfY(axes, tick.value)) + 0.5;
@@ -43,9 +43,9 @@ function paintAxes(pen: Pen, axes: Axes, { ink, grid }: Ink): void {
   }
   for (const tick of xTicks) {
     const x = pixelOfX(axes, tick.value);
+    if (x + tick.text.length * 3 > xEnd) continue;
     pen.line(Float64Array.of(x, bottom, x, bottom + 3), { color: grid, width: 1, alpha: 1 });
-    const isCut = x + tick.text.length * 3 > box.left + box.width + 8;
-    if (!isCut) pen.text(tick.text, x, bottom + 11, { color: ink, size: TICK_SIZE, align: "center" });
+    pen.text(tick.text, x, bottom + 11, { color: ink, size: TICK_SIZE, align: "center" });
   }
 }
 

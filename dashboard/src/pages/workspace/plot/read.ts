@@ -103,6 +103,12 @@ export function short(value: number, digits: number): string {
   return number(rounded);
 }
 
+/** The same with as many digits as its neighbours in a column have, so that their points stand below one another. */
+export function even(value: number, digits: number): string {
+  const text = short(value, digits);
+  return Number.isInteger(value) || !Number.isFinite(value) || /e/.test(text) ? text : Number(text).toPrecision(Math.max(digits, text.replace(/\D/g, "").replace(/^0+/, "").length));
+}
+
 /** An x as it is read: exact, with its unit. */
 export function xTold(x: number, axis: string): string {
   if (axis === "time") return localTime(new Date(x * 1000).toISOString());

@@ -37,7 +37,7 @@ export function Importance({ column }: { column: Extract<Column, { kind: "metric
   );
   if (!value) return <p class="note">What matters for the {column.aggregate} is not worked out: choose {VALUES.join(", ")} or best.</p>;
   if (problem) return <p class="note">{problem}</p>;
-  if (!answer) return <p class="note">Working it out…</p>;
+  if (!answer) return <div class="importance importance-wait waiting" role="status" aria-label="Working it out" />;
   const hasForest = answer.data.some((each) => each.importance !== null);
   const largest = Math.max(...answer.data.map((each) => sizeOf(each, hasForest)), Number.MIN_VALUE);
   return (

@@ -9,13 +9,15 @@ import { hovered } from "../hover";
 import { axisOf } from "./scale";
 import type { Shown } from "./Scatter";
 
-const [HEIGHT, TOP, BOTTOM, LEFT, RIGHT] = [250, 30, 10, 34, 72];
+const [HEIGHT, TOP, BOTTOM, LEFT, RIGHT] = [270, 30, 10, 34, 72];
 const NAME_MAX = 16;
+const SCALE_WIDTH = 5;
 
 /** Of an axis, the part that runs must be in to stand out: 0 to 1, from below. */
 type Brush = readonly [number, number];
 
-export function Parallel({ points, names, width, onOpen }: Shown): JSX.Element {
+/** @param scale Colours of the result from its lowest value to its highest one; null where they tell something else. */
+export function Parallel({ points, names, width, onOpen, scale }: Shown & { scale: readonly string[] | null }): JSX.Element {
   const [brushes, setBrushes] = useState<ReadonlyMap<number, Brush>>(new Map());
   const [begun, setBegun] = useState<{ axis: number; at: number } | null>(null);
   const axes = names.map((_, index) => axisOf(points.map((point) => point.values[index])));
@@ -31,6 +33,10 @@ export function Parallel({ points, names, width, onOpen }: Shown): JSX.Element {
       return at !== null && at >= low && at <= high;
     });
   const active = hovered.value;
+  const labels = names.map((name) => {
+    const last = name.slice(name.lastIndexOf(".") + 1);
+    return names.filter((each) => each === last || each.endsWith(`.${last}`)).length === 1 ? last : name;
+  });
 
   function brush(axis: number, from: number, to: number): void {
     const next = new Map(brushes);
@@ -65,9 +71,11 @@ export function Parallel({ points, names, width, onOpen }: Shown): JSX.Element {
         const chosen = brushes.get(index);
         return (
           <g key={name}>
+            {scale && index === names.length - 1 ? <Scale colors={scale} left={x(index)} top={TOP} bottom={HEIGHT - BOTTOM} /> : null}
             <line class="axis-line" x1={x(index)} x2={x(index)} y1={TOP} y2={HEIGHT - BOTTOM} />
             <text class="axis-name" x={x(index)} y={14} text-anchor={index ? "middle" : "start"}>
-              {shortened(name)}
+              {shortened(labels[index]!)}
+              <title>{plain(name)}</title>
             </text>
             {axes[index]!.ticks.map((tick) => (
               <text key={tick.label} x={x(index) + 6} y={y(tick.at) + 4}>
@@ -99,6 +107,23 @@ export function Parallel({ points, names, width, onOpen }: Shown): JSX.Element {
         );
       })}
     </svg>
+  );
+}
+
+/** The axis of the result, as the legend of the lines' colours. */
+function Scale(props: { colors: readonly string[]; left: number; top: number; bottom: number }): JSX.Element {
+  const parts = props.colors.length - 1;
+  return (
+    <>
+      <defs>
+        <linearGradient id="parallel-scale" x1="0" x2="0" y1="1" y2="0">
+          {props.colors.map((color, at) => (
+            <stop key={at} offset={at / parts} stop-color={color} />
+          ))}
+        </linearGradient>
+      </defs>
+      <rect x={props.left - SCALE_WIDTH / 2} y={props.top} width={SCALE_WIDTH} height={props.bottom - props.top} fill="url(#parallel-scale)" />
+    </>
   );
 }
 

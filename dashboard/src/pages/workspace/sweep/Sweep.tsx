@@ -4,10 +4,12 @@ import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import { experimentPath, navigate } from "../../../state/url";
+import { theme } from "../../../state/theme";
 import { now, Select } from "../../../ui/basic";
 import { several } from "../../../ui/format";
 import { nameIn } from "../runs";
 import { AGGREGATES, type Aggregate, type Column, columnOf, differing, metricColumn, metricTitle, valueOf } from "../columns";
+import { coloringOf } from "../coloring";
 import { charts, colors, drawn, goal, metrics } from "../state";
 import { show, view } from "../view";
 import { Bars } from "./Bars";
@@ -74,19 +76,16 @@ function Parts(props: { result: Column; params: readonly string[]; of: number; w
     if (run) navigate(experimentPath(run.prefix));
   };
   const isWide = width > 760;
-  const [first, second] = isWide ? [Math.floor(width * 0.58), Math.floor(width * 0.42)] : [width, width];
+  const half = isWide ? Math.floor(width / 2) : width;
   const shown = (room: number): Shown => ({ points, names: [...params, titleOf(result)], width: room - 26, onOpen: open });
+  // by its result each line can be followed with the eye, which no forty colours can
+  const scale = view.value.color === null ? coloringOf(result, drawn.value, theme.value, now.peek(), true) : null;
+  const along = scale ? points.map((point, at) => ({ ...point, color: scale.colorOf(drawn.value[at]!) })) : points;
   return (
-    <div class="sweep-parts" style={{ gridTemplateColumns: isWide ? "58fr 42fr" : "minmax(0, 1fr)" }}>
-      <figure class="tile">
+    <div class="sweep-parts" style={{ gridTemplateColumns: isWide ? "minmax(0, 1fr) minmax(0, 1fr)" : "minmax(0, 1fr)" }}>
+      <figure class="tile sweep-whole">
         <figcaption class="tile-head tile-title">Parallel coordinates</figcaption>
-        <Parallel {...shown(first)} />
-      </figure>
-      <figure class="tile">
-        <figcaption class="tile-head tile-title">
-          {titleOf(result)} by {params[of]}
-        </figcaption>
-        <Scatter {...shown(second)} of={of} />
+        <Parallel {...shown(width)} points={along} scale={scale?.isScale ? scale.legend.map(([, color]) => color) : null} />
       </figure>
       {result.kind === "metric" && (
         <figure class="tile">
@@ -95,8 +94,14 @@ function Parts(props: { result: Column; params: readonly string[]; of: number; w
         </figure>
       )}
       <figure class="tile">
+        <figcaption class="tile-head tile-title">
+          {titleOf(result)} by {params[of]}
+        </figcaption>
+        <Scatter {...shown(half)} of={of} />
+      </figure>
+      <figure class="tile sweep-whole">
         <figcaption class="tile-head tile-title">{titleOf(result)} of each run</figcaption>
-        <Bars {...shown(second)} ascends={result.kind === "metric" && result.aggregate === "min"} />
+        <Bars {...shown(width)} ascends={result.kind === "metric" && result.aggregate === "min"} />
       </figure>
     </div>
   );

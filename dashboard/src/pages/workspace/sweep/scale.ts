@@ -1,6 +1,6 @@
 /** Where values lie on an axis: numbers by their size, or by its logarithm; texts side by side. */
 
-import { fitting, logTicks } from "../../../charts/ticks";
+import { eachPrefixed, fitting, logTicks, prefixed } from "../../../charts/ticks";
 import { natural, number, text } from "../../../ui/format";
 
 export interface Axis {
@@ -38,7 +38,7 @@ function numeric(values: readonly number[]): Axis {
     if (typeof value !== "number" || !Number.isFinite(value)) return null;
     return span > 0 ? (measure(value) - measure(low)) / span : 0.5;
   };
-  const made = log ? logTicks(low, high, TICKS) : fitting(low, high, TICKS, CHARACTERS);
+  const made = log ? eachPrefixed(logTicks(low, high, TICKS)) : fitting(low, high, TICKS, CHARACTERS, prefixed);
   // of values that are as close as doubles can be, no round number need lie between
   const shown = made.length > 1 ? made : [...new Set([low, high])].map((value) => ({ value, text: number(value) }));
   return { at, ticks: shown.map((tick) => ({ at: at(tick.value)!, label: tick.text })) };
