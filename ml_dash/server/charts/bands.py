@@ -91,10 +91,17 @@ def band(members: Sequence[Member], start: float | None, stop: float | None, wid
         for group in _alike(found):
             along = group[0].x
             begin, end = np.searchsorted(x, along[0]), np.searchsorted(x, along[-1], "right")
-            if begin >= end:
-                continue
             here = slice(begin, end)
-            y, least, most = _at(group, x[here], fill)
+            inside = _within(along, first, last)
+            if begin < end:
+                y, least, most = _at(group, x[here], fill)
+            elif cell and inside.start < inside.stop:
+                # they are shorter than a cell
+                nearest = int(np.abs(x - along[inside.start]).argmin())
+                here = slice(nearest, nearest + 1)
+                y, least, most = (_column(group, at, inside).mean(axis=1, keepdims=True) for at in (1, 2, 3))
+            else:
+                continue
             # as of Chan, Golub and LeVeque: a difference of sums of squares would lose all digits of numbers that lie
             # close together
             before, together = count[here], count[here] + len(group)
@@ -108,10 +115,40 @@ def band(members: Sequence[Member], start: float | None, stop: float | None, wid
             count[here] = together
             np.minimum(lowest[here], least.min(axis=0), out=lowest[here])
             np.maximum(highest[here], most.max(axis=0), out=highest[here])
+            if cell and inside.start < inside.stop:
+                _keep_spikes(group, inside, x, lowest, highest)
         std = np.where(count > 1, np.sqrt(squares / np.maximum(count - 1, 1)), np.nan)
     some = count > 0
     columns = {"x": x, "y": mean, "std": std, "min": lowest, "max": highest, "count": count}
     return Band(cell, {name: column[some] for name, column in columns.items()})
+
+
+def _within(along: Array, first: float, last: float) -> slice:
+    """Return which of these x lie in a range."""
+    return slice(int(np.searchsorted(along, first)), int(np.searchsorted(along, last, "right")))
+
+
+def _column(group: Sequence[Member], at: int, inside: slice) -> Array:
+    """Return some of the numbers of runs with the same x, a row a run."""
+    return np.stack([each[at][inside] for each in group])
+
+
+def _keep_spikes(group: Sequence[Member], inside: slice, x: Array, lowest: Array, highest: Array) -> None:
+    """Have each x know the lowest and the highest of all points that are nearest to it: spikes may lie between two.
+
+    Args:
+        group: Runs with the same x.
+        inside: Which of their points count.
+        x: That of the band.
+        lowest: What it knows so far.
+        highest: Likewise.
+    """
+    place = np.searchsorted(x[:-1] / 2 + x[1:] / 2, group[0].x[inside])
+    starts = np.flatnonzero(np.concatenate(([True], place[1:] != place[:-1])))
+    place = place[starts]
+    low, high = _column(group, 2, inside).min(axis=0), _column(group, 3, inside).max(axis=0)
+    lowest[place] = np.minimum(lowest[place], np.minimum.reduceat(low, starts))
+    highest[place] = np.maximum(highest[place], np.maximum.reduceat(high, starts))
 
 
 def _own(members: Sequence[Member], low: float, high: float, width: int, *, open_ended: bool) -> Array | None:

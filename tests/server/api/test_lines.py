@@ -286,6 +286,22 @@ def test_a_band_of_more_points_than_it_may_have_is_told_at_whole_steps(client: C
     x, y = x_and_y(told)
     assert (told["cell"], x[:3], x[-1]) == (4, [0, 4, 8], 198)
     assert y == [each + 0.5 for each in x]
+    # neither a spike between two of them is lost, nor a run that is shorter
+    spiky, short = client.create(f"{owner}/p/spiky"), client.create(f"{owner}/p/short")
+    series = numbers(0, 0).series
+    rows = [
+        (NOON, {"step": step, "loss": {105: 900.0, 106: -900.0}.get(step, float(step))})
+        for step in range(199)
+    ]
+    client.stored(spiky, frame(1, objects(series, rows)))
+    client.stored(short, frame(1, objects(series, [(NOON, {"step": 21, "loss": 5000.0})])))
+    (told,) = ask(client, band([*ids, spiky, short]), width=50)
+    columns = {name: column["data"] for name, column in told["columns"].items()}
+    assert (min(columns["min"]), max(columns["max"])) == (-900, 5000)
+    assert columns["max"][columns["x"].index(104)] == 900
+    assert columns["min"][columns["x"].index(108)] == -900 or columns["min"][columns["x"].index(104)] == -900
+    assert columns["max"][columns["x"].index(20)] == 5000
+    assert columns["count"][columns["x"].index(20)] == 4
     (cut,) = ask(client, band(ids), width=50, start=31.7, stop=47.9)
     assert x_and_y(cut)[0] == [32, 34, 36, 38, 40, 42, 44, 46]
 
