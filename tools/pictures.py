@@ -30,7 +30,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 PICTURES = PROJECT / "docs/assets"
 SWEEP, RUN = "/p/alice/digits/sweep", "/experiments/alice/digits/sweep"
 _WIDTH, _HEIGHT = 1440, 800
-_COLORS = 64
+_COLORS = 128
 """A chart has few colours: with more of them a picture is larger, and looks the same."""
 _OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 
