@@ -16,11 +16,11 @@ import { FilterField } from "./FilterField";
 import { ColorPicker, GroupPicker } from "./GroupPicker";
 import { saveTable } from "./csv";
 import { NAME as NAME_KEY, sizing, widthAtFirst, widthOf } from "./heads/layout";
-import { GROUPED_MAX, listing } from "./runs";
+import { DRAWN_MAX, GROUPED_MAX, listing } from "./runs";
 import { RunTable } from "./RunTable";
 import { areColumnsKnown, asked, coloring, columns, drawn, groups, groupsDrawn, isGrouped } from "./state";
 import { show, view } from "./view";
-import { DRAWN_MAX, FIRST } from "./visible";
+import { FIRST } from "./visible";
 
 /** Pixels of the name's column, and of what stands before it and beside the table. */
 const [NAME, NAME_WIDE, BESIDE] = [110, 240, 66];

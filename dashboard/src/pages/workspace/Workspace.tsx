@@ -13,13 +13,13 @@ import { fields, loadFields } from "./fields";
 import { FirstRun } from "./FirstRun";
 import { hovered } from "./hover";
 import { known, lackingOf, loadRanks } from "./ranks";
-import { GROUPED_MAX, listing, nameIn, nudge, RunList } from "./runs";
+import { leastOf, listing, nameIn, nudge, RunList } from "./runs";
 import { RunSet } from "./RunSet";
 import { tick, ticked } from "./selection";
-import { asked, colors, drawn, type Entry, entryAt, entryCount, groupId, isGrouped, loadAttempts, sampled, turnGroup } from "./state";
+import { asked, colors, drawn, type Entry, entryAt, entryCount, groupId, loadAttempts, sampled, turnGroup } from "./state";
 import { Tip, tip } from "./Tip";
 import { show, view } from "./view";
-import { DRAWN_MAX, drawnBy, groupSwitched, switched } from "./visible";
+import { drawnBy, groupSwitched, switched } from "./visible";
 
 /** Milliseconds between an answer and the next question, which waits until something has changed. */
 const POLL = 2000;
@@ -98,8 +98,7 @@ function useRuns(): { needed: number; onRange: (first: number, last: number) => 
     setNeeded((before) => Math.max(before, pages));
   }, []);
   const reachAll = useCallback(() => runs.reach(Number.POSITIVE_INFINITY, new AbortController().signal), [runs]);
-  // all runs are drawn, or told apart by what they have: all have to be there
-  const least = isGrouped.value ? GROUPED_MAX : view.value.shown === "all" ? DRAWN_MAX : 0;
+  const least = leastOf(view.value);
   useEffect(() => setNeeded((before) => Math.max(before, least)), [least]);
   return { needed, onRange, reachAll };
 }

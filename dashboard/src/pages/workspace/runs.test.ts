@@ -1,6 +1,6 @@
 import { afterEach, expect, test, vi } from "vitest";
 
-import { type Asked, listing, RunList, shownBy } from "./runs";
+import { type Asked, leastOf, listing, RunList, shownBy } from "./runs";
 
 interface Kept {
   id: string;
@@ -107,4 +107,12 @@ test("what was put aside is left out, unless the filter asks for that tag, whate
   for (const filter of ["tag:archived", "lr<1 tag:archived", 'tags = "archived"', "tag!=archived"]) expect(shownBy(filter)).toBe(filter);
   for (const filter of ["note:archived", "name:archived-*", "tag:archived2", "loss<1"]) expect(shownBy(filter)).toBe(`tag!=archived ${filter}`);
   expect(shownBy("")).toBe("tag!=archived");
+});
+
+test("as many runs are read as are drawn or grouped, whatever is in sight", () => {
+  const names = (count: number): Set<string> => new Set(Array.from({ length: count }, (_, at) => `run-${at}`));
+  expect(leastOf({ group: [], shown: "first", except: names(50) })).toBe(0);
+  expect(leastOf({ group: [], shown: "none", except: names(51) })).toBe(10_000);
+  expect(leastOf({ group: [], shown: "all", except: names(0) })).toBe(500);
+  expect(leastOf({ group: ["params.lr"], shown: "first", except: names(0) })).toBe(10_000);
 });

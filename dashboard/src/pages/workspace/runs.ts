@@ -5,6 +5,7 @@ import { signal } from "@preact/signals";
 import { ApiError, get, isAbort, type Misunderstood } from "../../api/client";
 import { encode } from "../../api/json";
 import type { Experiments, ListedExperiment } from "../../api/types";
+import type { View } from "./view";
 import { ARCHIVED } from "../experiment/changing/changes";
 
 /** What is asked for. */
@@ -42,8 +43,8 @@ const WAIT = 20;
 /** What is behind the first page is read again so long after it was, in milliseconds, and so many times as long as that took. */
 const [AGAIN, SHARE] = [10_000, 10];
 const NAMED_MAX = 50;
-/** So many runs are put into groups. */
-export const GROUPED_MAX = 10_000;
+/** So many runs are put into groups; and so many lines are drawn: more nobody tells apart, and a chart would take seconds. */
+export const [GROUPED_MAX, DRAWN_MAX] = [10_000, 500];
 const INVALID = 400;
 const LEAVES_OUT = `tag!=${ARCHIVED}`;
 const ASKS = new RegExp(`(^|\\s)tags?\\s*!?[:=]\\s*["']?${ARCHIVED}\\b`, "i");
@@ -181,6 +182,14 @@ export function shownBy(filter: string): string {
 function placed(problems: readonly Misunderstood[], filter: string): Misunderstood[] {
   const before = shownBy(filter).length - filter.length;
   return problems.map(({ start, stop, message }) => ({ start: start - before, stop: stop - before, message }));
+}
+
+/** So many rows have to be there, whatever is in sight: of runs that are put into groups, or drawn, without being looked at. */
+export function leastOf({ group, shown, except }: Pick<View, "group" | "shown" | "except">): number {
+  if (group.length) return GROUPED_MAX;
+  if (shown === "all") return DRAWN_MAX;
+  // more names than are asked for one by one are found among all
+  return except.size > NAMED_MAX ? GROUPED_MAX : 0;
 }
 
 /** Rows one behind the other, each once: a list moves on between two pages. */

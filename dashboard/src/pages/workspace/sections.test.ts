@@ -61,3 +61,13 @@ test("of hundreds of sections the first are made, as many as have so many charts
   expect(within(all, 100_000)).toBe(all);
   expect(within([], 48)).toEqual([]);
 });
+
+test("each chart has a title of its own, also where names of a metric and of a field run into one another", () => {
+  const charts = chartsOf([{ name: "val", fields: ["a/loss"] }, { name: "val/a", fields: ["loss"] }, { name: null, fields: ["val/a/loss"] }]);
+  expect(charts.map((chart) => chart.title)).toEqual(["val/a/loss", "val/a/loss (loss of val/a)", "val/a/loss (val/a/loss of no metric)"]);
+  expect(charts.map((chart) => chart.parts[0])).toEqual([
+    { name: "val", field: "a/loss" },
+    { name: "val/a", field: "loss" },
+    { name: null, field: "val/a/loss" },
+  ]);
+});

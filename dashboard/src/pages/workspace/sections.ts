@@ -1,6 +1,6 @@
 /** Which charts there are, and in which sections they stand. */
 
-import type { MetricFields } from "../../api/types";
+import type { MetricField, MetricFields } from "../../api/types";
 import { natural } from "../../ui/format";
 import { metricTitle } from "./columns";
 import type { View } from "./view";
@@ -39,9 +39,20 @@ export function chartsOf(metrics: readonly MetricFields[]): ChartOf[] {
   const charts = metrics.flatMap(({ name, fields }) =>
     withoutMedia(fields)
       .filter((field) => fields.length === 1 || !ALONG.includes(field))
-      .map((field) => ({ title: metricTitle({ name, field }), parts: [{ name, field }], fields })),
+      .map((field) => ({ title: metricTitle({ name, field }), parts: [{ name, field }] as const, fields })),
   );
-  return charts.sort((a, b) => natural(a.title, b.title));
+  return apart(charts).sort((a, b) => natural(a.title, b.title));
+}
+
+/** With a title for each: the field `a/loss` of the metric `val` is called as the field `loss` of `val/a` is. */
+function apart(charts: readonly (Omit<ChartOf, "parts"> & { parts: readonly [MetricField] })[]): ChartOf[] {
+  const known = new Set<string>();
+  return charts.map((chart) => {
+    const { name, field } = chart.parts[0];
+    const title = known.has(chart.title) ? `${chart.title} (${field} of ${name ?? "no metric"})` : chart.title;
+    known.add(chart.title);
+    return { ...chart, title };
+  });
 }
 
 /** Without what is said of images, tables and the like, which have a section of their own. */

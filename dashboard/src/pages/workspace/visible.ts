@@ -2,13 +2,11 @@
 
 import type { ListedExperiment } from "../../api/types";
 import type { Group } from "./groups";
-import { nameIn } from "./runs";
+import { DRAWN_MAX, nameIn } from "./runs";
 import type { Shown, View } from "./view";
 
 /** So many are drawn at first. */
 export const FIRST = 10;
-/** More lines than these nobody tells apart, and a chart would take seconds. */
-export const DRAWN_MAX = 500;
 
 type Chosen = Pick<View, "shown" | "except" | "folder">;
 
