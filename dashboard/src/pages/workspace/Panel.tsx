@@ -18,9 +18,9 @@ import { SettingsMenu } from "./panel/SettingsMenu";
 import { Tools } from "./panel/Tools";
 import { preparing } from "./paper";
 import { axesFor, xOfPixel, yOfPixel } from "./plot/axes";
-import { nearest, readings, short } from "./plot/read";
+import { lastTold, nearest, readings } from "./plot/read";
 import { type Scene, Surface } from "./plot/surface";
-import { lastOf, type Trace } from "./plot/trace";
+import type { Trace } from "./plot/trace";
 import { axisOf, axisTitle, type ChartOf } from "./sections";
 import { chosenX, markEmpty } from "./state";
 import { tip } from "./Tip";
@@ -303,9 +303,6 @@ const TOLD = 12;
 
 /** The chart in words, for those who cannot see it. */
 function summary(traces: readonly Trace[]): string {
-  const told = traces.slice(0, TOLD).map(({ label, points }) => {
-    const last = lastOf(points.y);
-    return `${label}: last ${last === null ? "none" : short(last, 6)}`;
-  });
+  const told = traces.slice(0, TOLD).map((trace) => `${trace.label}: last ${lastTold(trace)}`);
   return [...told, ...(traces.length > TOLD ? [`and ${traces.length - TOLD} more`] : [])].join("; ");
 }

@@ -1,8 +1,8 @@
 /** What a chart says at the mouse. */
 
-import { localTime, number } from "../../../ui/format";
+import { localTime, number, several } from "../../../ui/format";
 import { type Axes, pixelOfX, pixelOfY, xOfPixel } from "./axes";
-import { endsAt, type Mark, placeAt, type Trace } from "./trace";
+import { endsAt, lastOf, type Mark, placeAt, type Trace } from "./trace";
 
 export interface Reading {
   key: string;
@@ -107,6 +107,14 @@ export function short(value: number, digits: number): string {
 export function even(value: number, digits: number): string {
   const text = short(value, digits);
   return Number.isInteger(value) || !Number.isFinite(value) || /e/.test(text) ? text : Number(text).toPrecision(Math.max(digits, text.replace(/\D/g, "").replace(/^0+/, "").length));
+}
+
+/** What a line ends with, in words; where that is a mean of several rows, it says so. */
+export function lastTold({ points: { y, count }, spread }: Pick<Trace, "points" | "spread">): string {
+  const at = lastOf(y);
+  if (at === null) return "none";
+  const rows = spread === null ? (count?.[at] ?? 1) : 1;
+  return `${short(y[at]!, 6)}${rows > 1 ? `, the mean of ${several(rows, "row")}` : ""}`;
 }
 
 /** An x as it is read: exact, with its unit. */

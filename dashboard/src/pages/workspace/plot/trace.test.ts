@@ -4,7 +4,7 @@ import type { Points } from "../points";
 import { axesFor, pixelOfX, xOfPixel, yOfPixel } from "./axes";
 import { SvgPen } from "./pen";
 import { paint } from "./paint";
-import { isAside, nearest, readings, told } from "./read";
+import { isAside, lastTold, nearest, readings, told } from "./read";
 import { endsAt, placeAt, type Spread, type Trace, traceOf } from "./trace";
 
 type Point = readonly [number, number];
@@ -67,6 +67,15 @@ test("what is told is of an x that was logged, and says of how many rows it is, 
   expect(found.map((each) => isAside(axes, each, 52))).toEqual([false, true]);
   const band = trace([[0, 1], [100, 2]], "band", { count: Uint32Array.of(3, 2) }, "std");
   expect(readings([band], axes, 99, null)[0]).toMatchObject({ x: 100, rows: 1, runs: 2 });
+});
+
+test("a line is told to end with its last row, or with what is a mean, and never with one as if it were the other", () => {
+  const told = (y: number, count: number, spread: Spread | null = null): string =>
+    lastTold(trace([[0, 1], [1, y], [2, Number.NaN]], "a", { count: Uint32Array.of(1, count, 0) }, spread));
+  expect(told(7, 1)).toBe("7");
+  expect(told(19983.5, 32)).toBe("19983.5, the mean of 32 rows");
+  expect(told(7, 3, "std")).toBe("7");
+  expect(lastTold(trace([]))).toBe("none");
 });
 
 test("what is no number is told where it is, also of a line that has nothing else", () => {

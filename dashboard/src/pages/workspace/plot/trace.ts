@@ -133,8 +133,7 @@ function placeOf(values: Numbers, start: number, step: number): number | null {
   return null;
 }
 
-/** The last number of a line; null where it has none. */
+/** The place of the last number of a line; null where it has none. */
 export function lastOf(values: Numbers): number | null {
-  const at = placeOf(values, values.length - 1, -1);
-  return at === null ? null : values[at]!;
+  return placeOf(values, values.length - 1, -1);
 }
