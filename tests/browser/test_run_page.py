@@ -186,6 +186,20 @@ def test_with_a_token_that_only_reads_there_is_nothing_to_change_with(
 
 
 @pytest.mark.slow
+def test_more_runs_than_have_room_beside_one_another_are_told(sweep: EmbeddedServer, window: Window) -> None:
+    """And none of them is forgotten."""
+    page = window.page
+    others = "&".join(f"e=alice/sweep/none-{number}" for number in range(24))
+    page.goto(f"{sweep.url}/diff?{others}&e={RUNS[0]}")
+    expect(page.get_by_role("status")).to_have_text(
+        "The first 24 of 25 runs side by side: what is removed makes room for the next."
+    )
+    page.get_by_role("button", name="Remove", exact=True).first.click()
+    expect(page.get_by_role("heading", name="Differences of 1 run")).to_be_visible()
+    expect(page.get_by_role("status")).to_have_count(0)
+
+
+@pytest.mark.slow
 def test_runs_are_held_against_a_baseline(sweep: EmbeddedServer, window: Window) -> None:
     page = window.page
     page.goto(f"{sweep.url}/experiments/{RUNS[1]}")

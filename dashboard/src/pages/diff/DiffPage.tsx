@@ -27,7 +27,8 @@ interface Part {
 }
 
 export function DiffPage(): JSX.Element {
-  const prefixes = [...new Set(query.value.getAll("e"))].slice(0, RUNS_MAX);
+  const given = [...new Set(query.value.getAll("e"))];
+  const prefixes = given.slice(0, RUNS_MAX);
   const { runs, missing, loaded } = useDiffRuns(prefixes);
   const [search, setSearch] = useState("");
   const baseline = Math.max(0, runs.findIndex(({ record }) => record.prefix === query.value.get("base")));
@@ -39,7 +40,7 @@ export function DiffPage(): JSX.Element {
   const alike = onlyDifferent ? parts.filter((part) => !part.rows.some((row) => row.differs)) : [];
   const shown = parts.filter((part) => !alike.includes(part));
   const add = (record: ListedExperiment): void => setQuery({ e: [...prefixes, record.prefix] });
-  const leave = (prefix: string): void => setQuery({ e: prefixes.filter((each) => each !== prefix) });
+  const leave = (prefix: string): void => setQuery({ e: given.filter((each) => each !== prefix) });
   if (prefixes.length && !loaded) return <p class="loading">Loading…</p>;
   return (
     <div class="diff-page">
@@ -47,6 +48,11 @@ export function DiffPage(): JSX.Element {
         <h1>Differences of {several(runs.length, "run")}</h1>
         {prefixes.length < RUNS_MAX && <AddRun known={prefixes} onAdd={add} />}
       </div>
+      {given.length > RUNS_MAX && (
+        <p class="note" role="status">
+          The first {RUNS_MAX} of {several(given.length, "run")} side by side: what is removed makes room for the next.
+        </p>
+      )}
       {missing.map((prefix) => (
         <p key={prefix} class="problem">
           Experiment {prefix} does not exist, or you do not have access to it.{" "}

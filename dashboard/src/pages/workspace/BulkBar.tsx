@@ -84,7 +84,7 @@ function Changes({ runs, act }: { runs: readonly ListedExperiment[]; act: (task:
         ))}
       </Popover>
       <Popover label="Note" icon={<NotebookPen />}>
-        <Asked label="A note for each, in Markdown" isLong onDone={(text) => act(() => note(runs, text))} />
+        <Asked label="A note for each, in Markdown, behind what it has" isLong onDone={(text) => act(() => note(runs, text))} />
       </Popover>
       {live.length > 0 && (
         <button type="button" class="icon" aria-label="Ask to stop" title="Ask those that go on to stop" onClick={() => void act(() => stop(live))}>

@@ -130,6 +130,7 @@ function Legend(): JSX.Element | null {
           </span>
         ))
       )}
+      {by.more > 0 && <span class="muted">and {several(by.more, "value")} more, in the same colours</span>}
     </div>
   );
 }

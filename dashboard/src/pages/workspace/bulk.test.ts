@@ -1,6 +1,6 @@
 import { afterEach, expect, test, vi } from "vitest";
 
-import { discard, stop, tag } from "./bulk";
+import { discard, note, stop, tag } from "./bulk";
 
 const RUNS = [
   { id: "a", prefix: "o/p/a", tags: ["old", "both"] },
@@ -50,4 +50,23 @@ test("taking back tags leaves each run what it had before", async () => {
     'POST b/tags {"add":[],"remove":[]}',
     'POST c/tags {"add":[],"remove":["both"]}',
   ]);
+});
+
+test("a note on many runs is put behind what each has, over nothing that somebody writes meanwhile, and taken back", async () => {
+  const notes: Record<string, string | null> = { a: null, b: "what b was", c: "what c was" };
+  vi.stubGlobal("fetch", async (url: string, { method, body }: RequestInit) => {
+    const id = url.split("/")[4]!;
+    if (method === "PUT") {
+      const given = JSON.parse(String(body)) as { note: string; before: string };
+      if (id === "c") notes.c = "somebody else's";
+      if ((notes[id] ?? "") !== given.before) return new Response('{"error": {"code": "changed", "message": ""}}', { status: 412 });
+      notes[id] = given.note;
+    }
+    return new Response(JSON.stringify({ id, note: notes[id] }));
+  });
+  const done = await note(RUNS, "a leak in the data");
+  expect(notes).toEqual({ a: "a leak in the data", b: "what b was\n\na leak in the data", c: "somebody else's" });
+  expect(done.text).toBe("2 runs annotated. Not 1 run: o/p/c: somebody has changed this meanwhile");
+  expect((await done.undo!()).text).toBe("2 runs have their notes as before.");
+  expect(notes).toEqual({ a: "", b: "what b was", c: "somebody else's" });
 });

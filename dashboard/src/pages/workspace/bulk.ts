@@ -1,9 +1,9 @@
 /** What is done with several runs at once; each is done by itself, so that one that cannot be changed stops no other. */
 
-import { put } from "../../api/client";
-import type { ListedExperiment } from "../../api/types";
+import { get } from "../../api/client";
+import type { Experiment, ListedExperiment } from "../../api/types";
 import { several } from "../../ui/format";
-import { ARCHIVED, askToStop, cancelStop, changeTags, restore, toTrash } from "../experiment/changing/changes";
+import { ARCHIVED, askToStop, cancelStop, changeTags, restore, toTrash, writeText } from "../experiment/changing/changes";
 
 export interface Done {
   text: string;
@@ -76,6 +76,18 @@ export async function stop(runs: readonly Run[]): Promise<Done> {
   return { text: told("asked to stop", found), undo: found.done.length ? undo : null };
 }
 
+/** What a run has noted stays, above what is written now. */
 export async function note(runs: readonly Run[], text: string): Promise<Done> {
-  return { text: told("annotated", await each(runs, (run) => put(`experiments/${run.id}/note`, { note: text }))), undo: null };
+  const before = new Map<string, string>();
+  const behind = (known: string): string => (known ? `${known}\n\n${text}` : text);
+  const found = await each(runs, async (run) => {
+    const known = (await get<Experiment>(`experiments/${run.id}`)).note ?? "";
+    await writeText(run, "note", behind(known), known);
+    before.set(run.id, known);
+  });
+  const undo = async (): Promise<Done> => {
+    const back = await each(found.done, (run) => writeText(run, "note", before.get(run.id)!, behind(before.get(run.id)!)));
+    return { text: told("have their notes as before", back), undo: null };
+  };
+  return { text: told("annotated", found), undo: found.done.length ? undo : null };
 }

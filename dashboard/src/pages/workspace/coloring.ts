@@ -12,6 +12,8 @@ export interface Coloring {
   /** Values with their colours; of a scale its ends and its middle. */
   legend: readonly (readonly [string, string])[];
   isScale: boolean;
+  /** Values beyond those of the legend: they have its colours once more. */
+  more: number;
 }
 
 /** More numbers than these are a scale. */
@@ -42,6 +44,7 @@ function scaled(column: Column, numbers: readonly number[], theme: Theme, now: n
     },
     legend: [low, middle, high].map((value) => [text(Number(value.toPrecision(3))), scaleColor(share(value), theme)] as const),
     isScale: true,
+    more: 0,
   };
 }
 
@@ -53,6 +56,7 @@ function apart(column: Column, values: readonly unknown[], theme: Theme, now: nu
     colorOf: (run) => places.get(text(valueOf(column, run, now))) ?? NOTHING,
     legend: [...places].slice(0, COLORS),
     isScale: false,
+    more: Math.max(0, places.size - COLORS),
   };
 }
 

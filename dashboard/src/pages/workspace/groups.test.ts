@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 
 import type { ListedExperiment } from "../../api/types";
 import { columnOf } from "./columns";
-import { groupsOf, sharedIn, summaryOf } from "./groups";
+import { groupsOf, sampleOf, sharedIn, summaryOf } from "./groups";
 
 const RUNS = [
   { id: "a", prefix: "o/p/x/a", params: { lr: 0.1, opt: "adam", seed: 0 } },
@@ -34,4 +34,13 @@ test("a group has mean and deviation of what are numbers, and what all have alik
   expect(summaryOf(column("params.seed"), large, 0)).toMatchObject({ mean: 0.75 * 2 ** 60, count: 2 });
   expect(sharedIn(column("params.opt"), RUNS.slice(0, 2), 0)).toBe("adam");
   expect(sharedIn(column("params.opt"), RUNS, 0)).toBe(undefined);
+});
+
+test("the metrics of as many runs of groups are looked at as there is room for, and of all where that is enough", () => {
+  const group = (key: string, count: number): Parameters<typeof sampleOf>[0][number] => ({ key, label: key, runs: Array.from({ length: count }, () => RUNS[0]!) });
+  expect(sampleOf([group("a", 100), group("b", 30)])).toHaveLength(130);
+  const some = sampleOf([group("a", 9000), group("b", 30), group("c", 400)]);
+  expect(some).toHaveLength(500);
+  expect(sampleOf(Array.from({ length: 500 }, (_, at) => group(String(at), 5)))).toHaveLength(500);
+  expect(sampleOf([])).toEqual([]);
 });

@@ -51,6 +51,21 @@ function labelOf(columns: readonly Column[], values: readonly unknown[]): string
   return columns.map((_, at) => `${nameOf(at)}=${text(values[at])}`).join(" ");
 }
 
+/** Runs whose metrics are looked at, of all groups together. */
+const SAMPLED = 500;
+
+/** Some runs of each group, as many as can be: one that alone has a metric should be among them. */
+export function sampleOf(groups: readonly Group[]): ListedExperiment[] {
+  const left = [...groups].sort((a, b) => a.runs.length - b.runs.length);
+  let room = SAMPLED;
+  const of = new Map(left.map(({ key, runs }, at) => {
+    const count = Math.min(runs.length, Math.max(1, Math.floor(room / (left.length - at))));
+    room -= count;
+    return [key, count] as const;
+  }));
+  return groups.flatMap(({ key, runs }) => runs.slice(0, of.get(key)));
+}
+
 export interface Summary {
   mean: number;
   /** Of a sample; null of one value. */

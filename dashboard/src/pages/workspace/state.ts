@@ -10,16 +10,13 @@ import { now } from "../../ui/basic";
 import { colorAt, placesOf } from "./colors";
 import { askedBy, chosenByThemselves, type Column, columnOf, objectiveOf } from "./columns";
 import { fields, together } from "./fields";
-import { type Group, groupsOf } from "./groups";
+import { type Group, groupsOf, sampleOf } from "./groups";
 import { laidOut } from "./heads/layout";
 import { type Coloring, coloringOf } from "./coloring";
 import { type Asked, listing, nameIn } from "./runs";
 import { axesOf, chartsOf, hasMedia, ownCharts } from "./sections";
 import { view } from "./view";
 import { drawnGroups, drawnRuns } from "./visible";
-
-/** Runs of a group whose metrics are looked at, and of all groups. */
-const [OF_GROUP, OF_GROUPS] = [3, 60];
 
 /** The groups of the run set; none where it is not grouped. */
 export const groups = computed(() => groupsOf(listing.value.rows, view.value.group, now.peek()));
@@ -46,7 +43,7 @@ export const drawn = computed(() =>
 
 /** The runs by which is known which metrics there are: of large groups a few. */
 export const sampled = computed(() =>
-  isGrouped.value ? groupsDrawn.value.flatMap((group) => group.runs.slice(0, OF_GROUP)).slice(0, OF_GROUPS) : drawn.value,
+  isGrouped.value ? sampleOf(groupsDrawn.value) : drawn.value,
 );
 
 /** Their metrics, with all fields that these have in any of them. */

@@ -73,6 +73,7 @@ export function Importance({ column }: { column: Extract<Column, { kind: "metric
           ))}
         </tbody>
       </table>
+      {answer.data.length > SHOWN && <p class="note">The first {SHOWN} of {several(answer.data.length, "parameter")}.</p>}
       <p class="note">
         Over {several(answer.runs, "run")}
         {answer.isPart && `, of ${whole(answer.total)}`}.{" "}
