@@ -10,7 +10,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 import ml_dash
 from ml_dash import Experiment
@@ -190,6 +190,25 @@ def test_thousands_of_names_come_as_people_count(visit: Callable[[str], Page]) -
     page.get_by_role("button", name="Columns").click()
     page.get_by_label("Find a column").fill(f"layer/{NAMES - 2}/")
     expect(page.get_by_role("group", name="Metrics").get_by_role("checkbox")).to_have_count(1)
+
+
+@pytest.mark.slow
+def test_nothing_is_said_of_what_is_not_known_yet(visit: Callable[[str], Page]) -> None:
+    page = visit("/p/alice/true")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(re.compile("/experiments/values$"), hold)
+    page.reload()
+    pane = page.locator(".charts-pane")
+    expect(pane).to_contain_text("Loading")
+    expect(pane).not_to_contain_text("no metrics")
+    page.unroute(re.compile("/experiments/values$"))
+    for route in held:
+        route.continue_()
+    expect(page.locator("figure[data-chart]").first).to_be_visible()
 
 
 @pytest.mark.slow

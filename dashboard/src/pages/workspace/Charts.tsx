@@ -8,6 +8,7 @@ import { SearchField, Select } from "../../ui/basic";
 import { several, whole } from "../../ui/format";
 import { Popover } from "../../ui/Popover";
 import { plain } from "../../ui/terminal";
+import { fields } from "./fields";
 import { Media } from "./media/Media";
 import { NewChart } from "./NewChart";
 import { Panel } from "./Panel";
@@ -207,5 +208,6 @@ function Nothing(): JSX.Element | null {
   if (!asked || !total) return null;
   if (!drawn.value.length) return <p class="pane-none">No run is drawn: switch some on by their eyes at the left.</p>;
   if (charts.value.length) return <p class="pane-none">None of {several(charts.value.length, "chart")} has such a name.</p>;
+  if (!sampled.value.every((run) => fields.value.has(run.id))) return <p class="pane-none">Loading…</p>;
   return <p class="pane-none">{metrics.value.length ? "" : "These runs have logged no metrics yet."}</p>;
 }
