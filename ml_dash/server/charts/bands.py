@@ -99,7 +99,10 @@ def band(members: Sequence[Member], start: float | None, stop: float | None, wid
                 # they are shorter than a cell
                 nearest = int(np.abs(x - along[inside.start]).argmin())
                 here = slice(nearest, nearest + 1)
-                y, least, most = (_column(group, at, inside).mean(axis=1, keepdims=True) for at in (1, 2, 3))
+                middle = (inside.start + inside.stop) // 2
+                y = _column(group, 1, slice(middle, middle + 1))
+                least = _column(group, 2, inside).min(axis=1, keepdims=True)
+                most = _column(group, 3, inside).max(axis=1, keepdims=True)
             else:
                 continue
             # as of Chan, Golub and LeVeque: a difference of sums of squares would lose all digits of numbers that lie
