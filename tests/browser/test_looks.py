@@ -142,6 +142,8 @@ def test_eight_charts_and_twenty_runs_are_in_sight(visit: Callable[..., Page]) -
         RUN,
         f"{RUN}?tab=overview",
         f"{RUN}?tab=files",
+        f"{RUN}?tab=tracks",
+        "/rules?folder=alice",
         "/diff?e=alice/looks/sweep/gpt-00&e=alice/looks/sweep/gpt-01",
         "/trash",
         "/nowhere",
