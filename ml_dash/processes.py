@@ -58,14 +58,22 @@ def process_born(pid: int) -> str | None:
     if sys.platform != "linux":
         return None
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            # its second field is a name in parentheses, which may have such in it, and blanks
-            ticks = int(file.read().rpartition(b")")[2].split()[19])
+        # its second field is a name in parentheses, which may have such in it, and blanks
+        ticks = int(_read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[19])
     except (OSError, ValueError, IndexError):
         return None
     with contextlib.suppress(OSError):  # kernels before 5.6 have but one
         return f"{ticks} {os.readlink('/proc/self/ns/time')}"
     return str(ticks)
+
+
+def _read(path: str) -> bytes:
+    """Return what a small file of the kernel's holds: without `open`, which finalizers of globals do not have."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(file, 4096)
+    finally:
+        os.close(file)
 
 
 def process_space() -> str | None:
@@ -77,8 +85,9 @@ def process_space() -> str | None:
     if sys.platform != "linux":
         return host_name() or None
     try:
-        with open("/proc/sys/kernel/random/boot_id") as file:
-            return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
+        return (
+            f"{_read('/proc/sys/kernel/random/boot_id').decode().strip()} {os.readlink('/proc/self/ns/pid')}"
+        )
     except (OSError, ValueError):
         return None
 
