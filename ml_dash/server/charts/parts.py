@@ -77,8 +77,10 @@ def of_rows(row: Array, x: Array, values: Array) -> Parts:
 
 
 def concatenate(parts: Sequence[Parts]) -> Parts:
-    """Return all the parts, in the order of their rows."""
-    found = parts[0] if len(parts) == 1 else Parts(*map(np.concatenate, zip(*parts, strict=True)))
+    """Return all the parts, each list of which is in the order of its rows, in the order of their rows."""
+    if len(parts) == 1:
+        return parts[0]
+    found = Parts(*map(np.concatenate, zip(*parts, strict=True)))
     # "first" and "last" go by the order of the rows; to look costs far less than to sort what is sorted already
     if (found.row[1:] < found.row[:-1]).any():
         found = found.where(np.argsort(found.row, kind="stable"))

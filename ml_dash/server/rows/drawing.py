@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 _VIEWS = 64
 """Experiments that are kept open for one answer; panels mostly have lines of the same ones."""
-_TOGETHER = 100
-"""Members of a band whose views are made at once."""
+_TOGETHER = 500
+"""Members of a band whose views are made at once: a tenth of a second, after which others may have their turn."""
 _OUTSIDE_WIDTH = 2000
 """Points of what lies beside the range of an expression that looks back."""
 _POINTS = ((200, 2048), (1000, 512), (MEMBERS_MAX, 256))

@@ -224,7 +224,7 @@ class Library(Protocol):
         """Return what answers questions about an experiment's rows."""
 
     def views(self, ids: Sequence[str], series: Series) -> Mapping[str, ServedView]:
-        """Return what answers questions about the rows of some experiments, mostly of this series; some dozens at once.
+        """Return what answers questions about rows of experiments, mostly of this series: of some hundreds at once.
 
         Those that have gone are left out.
         """
