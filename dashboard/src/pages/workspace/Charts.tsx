@@ -13,6 +13,7 @@ import { Media } from "./media/Media";
 import { NewChart } from "./NewChart";
 import { Panel } from "./Panel";
 import { missingOnPaper, onPaper, preparing, usePaper } from "./paper";
+import { scrolls } from "./plot/turns";
 import { choiceOf, optionsOf, ranksIn } from "./ranks";
 import { listing } from "./runs";
 import { type Section, sectionsOf, shortTitle, within } from "./sections";
@@ -49,7 +50,7 @@ export function Charts(): JSX.Element {
   return (
     <section class="charts-side" aria-label="Charts">
       <Toolbar />
-      <div class="charts-pane" ref={pane}>
+      <div class="charts-pane" ref={pane} onScroll={scrolls}>
         {large ? (
           <div class="panels-one">
             <Panel key={large.title} chart={large} title={large.title} height={Math.max(HEIGHTS.small, height - 64)} columns={null} />

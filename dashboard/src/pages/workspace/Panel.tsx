@@ -20,6 +20,7 @@ import { preparing } from "./paper";
 import { axesFor, xOfPixel, yOfPixel } from "./plot/axes";
 import { lastTold, nearest, readings } from "./plot/read";
 import { type Scene, Surface } from "./plot/surface";
+import { inTurn, outOfTurn } from "./plot/turns";
 import type { Trace } from "./plot/trace";
 import { axisOf, axisTitle, type ChartOf } from "./sections";
 import { chosenX, markEmpty } from "./state";
@@ -95,7 +96,7 @@ export function Panel(props: {
     if (asks.length) curves.want(id, asks, () => setVersion((before) => before + 1));
     else curves.drop(id);
   }, [said]);
-  useEffect(() => () => curves.drop(id), []);
+  useEffect(() => () => (curves.drop(id), outOfTurn(id)), []);
 
   const traces = useMemo(
     () => asks.flatMap((ask, at) => traceFor(lines[at]!, ask) ?? []),
@@ -111,9 +112,11 @@ export function Panel(props: {
     if (printing.value) surface.current?.show(scene);
   }, [scene, printing.value]);
   useEffect(() => {
-    surface.current?.show(scene);
-    surface.current?.mark(null, hovered.peek());
-    if (scene && traces.length) performance.mark("ml-dash:chart", { detail: chart.title });
+    inTurn(id, () => {
+      surface.current?.show(scene);
+      surface.current?.mark(null, hovered.peek());
+      if (scene && traces.length) performance.mark("ml-dash:chart", { detail: chart.title });
+    });
   }, [scene, theme.value]);
   // the cursor is the same in all charts of one x, and in no others
   const along = useRef(axis);
