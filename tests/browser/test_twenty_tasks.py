@@ -281,6 +281,19 @@ def histograms(hand: Hand) -> None:
     hand.page.get_by_role("button", name="Media").click()
     heat = hand.page.get_by_role("img", name="Histograms of samples/weights over steps")
     expect(heat).to_have_count(6)
+    hand.page.get_by_label("Histograms over steps").select_option("Ridges")
+    ridges = hand.page.get_by_role("img", name="Ridges of samples/weights over steps")
+    expect(ridges).to_have_count(6)
+    # all of them painted, from the left to the right
+    painted = """canvas => {
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      const columns = new Set();
+      for (let at = 3; at < data.length; at += 4) if (data[at]) columns.add(((at - 3) / 4) % canvas.width);
+      return columns.size / canvas.width;
+    }"""
+    for at in range(6):
+        assert ridges.nth(at).evaluate(painted) > 0.9
+    assert "hist=ridges" in hand.page.url
 
 
 @task

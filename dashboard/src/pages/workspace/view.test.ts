@@ -34,6 +34,7 @@ test("all that is changed in a view comes back from its address, whatever names 
     spread: "std",
     ranks: 12,
     step: 0,
+    histograms: "ridges",
     color: "params.lr",
     goal: "max(val/acc)",
     settings: new Map([["a ~ b, 5 %", { ...OWN, x: "train/a~b", smooth: { kind: "mean", amount: 20 }, yRange: [null, 2], columns: 2 }]]),

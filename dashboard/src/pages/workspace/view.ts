@@ -53,6 +53,8 @@ export interface View {
   ranks: RankChoice;
   /** At which images and the like are shown; null for the last. */
   step: number | null;
+  /** How histograms over steps are drawn. */
+  histograms: Histograms;
   /** The column by which runs are coloured. */
   color: string | null;
   /** Places in the palette that somebody has given to runs, by their names below the folder. */
@@ -69,6 +71,8 @@ export interface View {
 
 export const SIZES = ["small", "medium", "large"] as const;
 export type Size = (typeof SIZES)[number];
+export const HISTOGRAMS = ["heat", "ridges"] as const;
+export type Histograms = (typeof HISTOGRAMS)[number];
 export const ORDER = "-started";
 export const SPREADS = ["minmax", "std", "stderr"] as const satisfies readonly Spread[];
 const SHOWN: readonly string[] = ["first", "all", "none"];
@@ -103,6 +107,7 @@ export function viewOf(path: string, given: URLSearchParams): View {
     spread: SPREADS.find((each) => each === given.get("band")) ?? SPREADS[0],
     ranks: choiceOf(given.get("ranks")),
     step: Number.isFinite(Number.parseFloat(given.get("step") ?? "")) ? Number(given.get("step")) : null,
+    histograms: HISTOGRAMS.find((each) => each === given.get("hist")) ?? HISTOGRAMS[0],
     color: given.get("color"),
     colored: placesIn(listed(given.get("hues"))),
     settings: new Map(listed(given.get("set")).flatMap(settingsIn)),
@@ -141,6 +146,7 @@ export function written(change: Partial<Omit<View, "folder">>): Change {
   if (change.spread !== undefined) set("band", change.spread === SPREADS[0] ? null : change.spread);
   if (change.ranks !== undefined) set("ranks", change.ranks === null ? null : String(change.ranks));
   if (change.step !== undefined) set("step", change.step === null ? null : String(change.step));
+  if (change.histograms !== undefined) set("hist", change.histograms === HISTOGRAMS[0] ? null : change.histograms);
   if (change.color !== undefined) set("color", change.color);
   if (change.colored !== undefined) set("hues", joined([...change.colored].map(([name, place]) => `${name}~${place}`)));
   if (change.goal !== undefined) set("goal", change.goal);

@@ -13,12 +13,13 @@ import { Contents } from "../../experiment/MediaTab";
 import { nameIn } from "../runs";
 import { matcher } from "../sections";
 import { colors, withMedia } from "../state";
-import { show, view } from "../view";
-import { Heat } from "./Heat";
+import { HISTOGRAMS, type Histograms, show, view } from "../view";
+import { Distribution } from "./Distribution";
 
 /** Runs side by side. */
 const RUNS_MAX = 6;
 const FILES_MAX = 3000;
+const SHAPES: Record<Histograms, string> = { heat: "Heatmap", ridges: "Ridges" };
 
 interface OfRun {
   series: readonly MediaSeries[];
@@ -55,7 +56,7 @@ async function seriesOf({ id }: ListedExperiment, signal: AbortSignal): Promise<
 }
 
 function Strips({ runs, found }: { runs: readonly ListedExperiment[]; found: Found }): JSX.Element {
-  const { find, step, folder } = view.value;
+  const { find, step, folder, histograms } = view.value;
   const all = [...found.values()].flatMap(({ series }) => series);
   const cut = runs.filter((run) => found.get(run.id)?.isCut);
   const steps = stepsOf(all);
@@ -66,25 +67,40 @@ function Strips({ runs, found }: { runs: readonly ListedExperiment[]; found: Fou
   const having = runs.filter((run) => found.get(run.id)?.series.length);
   return (
     <div class="strips">
-      <label class="field strips-step">
-        <span>Step</span>
-        <input
-          type="range"
-          min={0}
-          max={Math.max(0, steps.length - 1)}
-          value={at}
-          aria-valuetext={`step ${whole(steps[at] ?? 0)}`}
-          onInput={(event) => {
-            const next = Number(event.currentTarget.value);
-            show({ step: next === steps.length - 1 ? null : steps[next]! });
-          }}
-        />
-        <b>{whole(steps[at] ?? 0)}</b>
+      <div class="strips-head">
+        <label class="field strips-step">
+          <span>Step</span>
+          <input
+            type="range"
+            min={0}
+            max={Math.max(0, steps.length - 1)}
+            value={at}
+            aria-valuetext={`step ${whole(steps[at] ?? 0)}`}
+            onInput={(event) => {
+              const next = Number(event.currentTarget.value);
+              show({ step: next === steps.length - 1 ? null : steps[next]! });
+            }}
+          />
+          <b>{whole(steps[at] ?? 0)}</b>
+        </label>
+        {all.some(isDistribution) && (
+          <select
+            aria-label="Histograms over steps"
+            value={histograms}
+            onChange={(event) => show({ histograms: event.currentTarget.value as Histograms })}
+          >
+            {HISTOGRAMS.map((each) => (
+              <option key={each} value={each}>
+                {SHAPES[each]}
+              </option>
+            ))}
+          </select>
+        )}
         <span class="muted">
           {withMedia.value.length > RUNS_MAX && `the first ${RUNS_MAX} of ${several(withMedia.value.length, "run")} that have any`}
           {cut.length > 0 && ` · of ${cut.map((run) => plain(nameIn(run, folder))).join(", ")} the first ${whole(FILES_MAX)} files by name, and no more`}
         </span>
-      </label>
+      </div>
       <div class="strips-scroll" tabIndex={0} role="region" aria-label="Media of the runs">
         <table>
           <thead>
@@ -116,14 +132,18 @@ function Strips({ runs, found }: { runs: readonly ListedExperiment[]; found: Fou
   );
 }
 
+function isDistribution({ items }: MediaSeries): boolean {
+  return items.length > 1 && items.at(-1)!.about._type === "histogram";
+}
+
 function Cell({ series, run, step }: { series: MediaSeries; run: ListedExperiment; step: number }): JSX.Element {
   const item = itemAt(series, step);
-  const { _type: type, caption } = item.about;
+  const { caption } = item.about;
   return (
     <>
       {item.step !== step && <span class="muted">step {whole(item.step)}</span>}
-      {type === "histogram" && series.items.length > 1 ? (
-        <Heat series={series} run={run.id} step={item.step} />
+      {isDistribution(series) ? (
+        <Distribution series={series} run={run.id} step={item.step} />
       ) : (
         <Contents key={item.row.id} experimentId={run.id} item={item} />
       )}
