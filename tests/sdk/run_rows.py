@@ -14,4 +14,6 @@ def statuses(directory: str) -> list[str]:
     index = JournalIndex(os.path.join(directory, "journal"))
     index.refresh()
     blocks = [block for _, block in index.blocks(Series(Kind.RUN, None))]
-    return [row["status"] for block in blocks for row in block_rows(block) if row["event"] in ("start", "end")]
+    return [
+        row["status"] for block in blocks for row in block_rows(block) if row["event"] in ("start", "end")
+    ]
