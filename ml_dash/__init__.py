@@ -1,5 +1,6 @@
 """ML-Dash: experiment tracking that never blocks, never raises and never loses a point."""
 
+import _thread
 import typing
 
 from ml_dash.errors import (
@@ -34,6 +35,9 @@ from ml_dash.errors import (
 )
 
 try:
+    if not getattr(_thread, "daemon_threads_allowed", lambda: True)():
+        # An isolated one: what a run needs later cannot be loaded there, which is better said now.
+        import msgspec  # noqa: F401
     from ml_dash.sdk.experiment import Experiment, ml_dash_experiment, open_experiment as open  # noqa: A004
 except ImportError as error:
     if "subinterpreter" not in str(error):
