@@ -206,13 +206,12 @@ def _at(group: Sequence[Member], x: Array, fill: Fill) -> tuple[Array, Array, Ar
     """
     along = group[0].x
     right = np.searchsorted(along, x, "right")
-    tables = [np.stack(column) for column in list(zip(*group, strict=True))[1:]]
+    y, low, high = (_column(group, at, slice(None)) for at in (1, 2, 3))
     if fill == "last":
-        y, low, high = (table[:, right - 1] for table in tables)
-        return y, low, high
+        return y[:, right - 1], low[:, right - 1], high[:, right - 1]
     right = np.minimum(right, len(along) - 1)
     left = np.maximum(right - 1, 0)
     width = along[right] - along[left]
     share = np.where(width > 0, (x - along[left]) / np.where(width > 0, width, 1.0), 1.0)
-    found = [table[:, left] * (1 - share) + table[:, right] * share for table in tables]
-    return found[0], found[1], found[2]
+    y, low, high = (table[:, left] * (1 - share) + table[:, right] * share for table in (y, low, high))
+    return y, low, high

@@ -340,9 +340,7 @@ def test_names_that_differ_in_what_databases_refuse_list_an_experiment_once(clie
 
 
 @pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
-def test_no_question_looks_at_all_rows_of_a_table_of_values(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_question_looks_at_all_rows_of_a_table_of_values(store: Store) -> None:
     """Of each statement that is asked, the plan: values are found by an index, and blocks are not looked at."""
     is_sqlite = store.database.dialect == "sqlite"
     from ml_dash.identity import parse_prefix
