@@ -143,14 +143,18 @@ def no_warnings_that_nobody_expects() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def databases_are_quick() -> Iterator[None]:
-    """Let servers in this process begin with a copy of a migrated database, and wait for no disk."""
+def servers_are_quick_and_alone() -> Iterator[None]:
+    """Let servers in this process begin with a copy of a migrated database, wait for no disk, and share no port."""
     with pytest.MonkeyPatch.context() as patch:
-        # where nothing has imported it, nothing here opens a database
+        # where nothing has imported it, nothing here opens a database, or listens
         if "ml_dash.server.db.database" in sys.modules:
             from tests.support.migrated import hasten
 
             hasten(patch)
+        if "ml_dash.server.runner" in sys.modules:
+            from tests.support.ports import give_each_once
+
+            give_each_once(patch)
         yield
 
 

@@ -237,7 +237,7 @@ class Relay:
         self._rows += step.rows
         self._files += step.files
         followed.said.clear()
-        if relayed.prefix is not None and not relayed.urls and not self._is_local_told:
+        if relayed.is_local and not self._is_local_told:
             self._is_local_told = True
             told = f"{relayed.prefix} is in local mode, as others may be, and is not sent: --to URL sends these, too"
             self._say("local", told, prefix=relayed.prefix)

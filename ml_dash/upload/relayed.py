@@ -76,6 +76,7 @@ class Relayed:
     Attributes:
         prefix: What it is called; None before the first step, and where nothing says it.
         urls: The servers that it is sent to, as far as is known.
+        is_local: Whether it has begun, and none of its runs was meant for a server.
         status: How its run stands, by what its side file said last.
         at: The server that was asked last.
     """
@@ -94,6 +95,7 @@ class Relayed:
     ) -> None:
         self.prefix: str | None = None
         self.urls: tuple[str, ...] = ()
+        self.is_local = False
         self.status: str | None = None
         self.at = to or ""
         self._claim = claim
@@ -176,6 +178,8 @@ class Relayed:
             return  # it has just begun: its first frame will say it
         meant = dict.fromkeys(names, self._to) if self._to is not None else self._manifest.meant_for()
         self.urls = tuple(dict.fromkeys(url for url in meant.values() if url is not None))
+        # of one that has no writer yet nobody can say it
+        self.is_local = bool(meant) and not self.urls
         for url in self.urls:
             mine = [writer for writer in names if meant.get(writer) == url]
             line = self._lines.get(url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from ml_dash.storage.marks import mark_changed
 from ml_dash.tokens.token import Token
 from ml_dash.upload.relay import Event, Relay, relay_lock
 from ml_dash.upload.relay_watch import IN_TURN, RootWatch
+from ml_dash.upload.relayed import Relayed
 from tests.support.project import PROJECT
 from tests.support.seen import TOKEN
 from tests.support.serving import Client, until
@@ -258,6 +260,37 @@ def test_runs_of_local_mode_are_told_of_and_not_sent(root: Path, server: Embedde
         until(lambda: "local" in relay.kinds(), "it is told")
     assert "--to" in relay.events[relay.kinds().index("local")].message
     assert id_of(Client(server.url, TOKEN)) is None
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_run_that_has_no_writer_yet_is_not_taken_for_one_of_local_mode(
+    root: Path, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, *, given: bool
+) -> None:
+    """What it is called is said before its journal's first file is there."""
+    monkeypatch.setenv("ML_DASH_TOKEN", TOKEN)
+    other = root.with_name("other")
+    with Experiment(
+        PREFIX, dash_url=None if given else server.url, dash_root=str(other), echo=False
+    ).run as exp:
+        logged(exp, 0, 1)
+    target = root / PREFIX
+    target.mkdir(parents=True)
+    (target / "journal").mkdir()
+    shutil.copy2(other / PREFIX / "experiment.json", target)
+
+    async def steps_of(relayed: Relayed) -> None:
+        await relayed.step(may_be_over=False)
+        assert (relayed.prefix, relayed.urls, relayed.is_local) == (PREFIX, (), False)
+        shutil.copytree(other / PREFIX / "journal", target / "journal", dirs_exist_ok=True)
+        await relayed.step(may_be_over=True)
+        assert (relayed.urls, relayed.is_local) == ((server.url,), False)
+        relayed.close()
+        await close_session()
+
+    client = ApiClient(AiohttpTransport(server.url, lambda: Token(TOKEN)))
+    to = server.url if given else None
+    asyncio.run(steps_of(Relayed(str(target), lambda _: client, asyncio.to_thread, to=to)))
+    assert steps(Client(server.url, TOKEN)) == [0]
 
 
 def test_a_run_is_sent_to_the_server_that_it_was_meant_for(
