@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 from ml_dash import Experiment
 from ml_dash.server.runner import EmbeddedServer
@@ -120,6 +120,59 @@ def test_a_rule_is_made_tried_changed_and_deleted(
     page.get_by_role("button", name="Delete the rule").click()
     expect(page.get_by_role("heading", name="explodes")).to_have_count(0)
     assert [each["name"] for each in ask(server, "GET", "rules")["data"]] == ["of nlp"]
+
+
+def test_a_form_that_is_closed_loses_nothing_that_was_typed_but_secrets(
+    server: EmbeddedServer, open_window: Callable[..., Window]
+) -> None:
+    page = open_window().page
+    to = {"kind": "webhook", "url": "https://127.0.0.1/x"}
+    terms = {"owner": "alice", "name": "of vision", "when": "failed", "filter": "alice/vision/**"}
+    ask(server, "POST", "rules", {**terms, "to": to})
+    sign_in(page, server.url, FOLDER)
+
+    def form_of(button: str, title: str) -> Locator:
+        page.get_by_role("button", name=button).click()
+        return page.get_by_role("dialog", name=title)
+
+    form = form_of("New rule", "New rule")
+    page.mouse.click(5, 5)  # nothing was typed
+    expect(form).to_have_count(0)
+    form_of("New rule", "New rule").get_by_label("Name").fill("mine")
+    form.get_by_label("URL").fill("https://127.0.0.1/secret-path")
+    form.get_by_label("Secret").fill("s3cret-s3cret")
+    page.mouse.click(5, 5)
+    expect(form.get_by_label("Secret")).to_have_value("s3cret-s3cret")
+    page.keyboard.press("Escape")
+    expect(form).to_have_count(0)
+    kept = page.evaluate("JSON.stringify({...sessionStorage, ...localStorage})")
+    assert "mine" in kept
+    assert "secret-path" not in kept
+    assert "s3cret" not in kept
+
+    # another form has nothing of it, and one of what is another rule by now nothing at all
+    form = form_of("Change", "Change a rule")
+    expect(form.get_by_label("Name")).to_have_value("of vision")
+    form.get_by_label("Name").fill("renamed")
+    page.keyboard.press("Escape")
+    expect(form_of("Change", "Change a rule").get_by_label("Name")).to_have_value("renamed")
+    page.keyboard.press("Escape")
+    (made,) = ask(server, "GET", "rules?folder=alice/vision")["data"]
+    ask(
+        server,
+        "PUT",
+        f"rules/{made['id']}",
+        {"name": "theirs", "when": "failed", "filter": "alice/vision/**"},
+    )
+    page.reload()
+    expect(form_of("Change", "Change a rule").get_by_label("Name")).to_have_value("theirs")
+    form.get_by_role("button", name="Cancel").click()
+
+    form = form_of("New rule", "New rule")
+    expect(form.get_by_label("Name")).to_have_value("mine")
+    expect(form.get_by_label("URL")).to_have_value("")
+    form.get_by_role("button", name="Cancel").click()
+    expect(form_of("New rule", "New rule").get_by_label("Name")).to_have_value("")
 
 
 def test_metrics_of_the_folder_are_offered_by_keys_and_by_the_mouse(

@@ -79,6 +79,21 @@ def test_nobody_sees_anything_without_a_token_and_a_wrong_one_is_told(
     expect(page).to_have_url(re.compile("/sign-in"))
 
 
+def test_who_is_signed_out_meanwhile_is_told_why_and_goes_on_where_they_were(
+    page: Page, trained: EmbeddedServer, window: Window
+) -> None:
+    window.expected = ["401"]
+    at = f"{trained.url}/experiments/alice/vision/digits/lr-0.08?tab=logs"
+    page.goto(at)
+    expect(page.get_by_role("tab", name="Logs")).to_be_visible()
+    page.context.clear_cookies()
+    page.get_by_role("tab", name="Files").click()
+    expect(page.get_by_role("status")).to_contain_text("Your session has ended")
+    page.get_by_label("Token").fill(TOKEN)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.get_by_role("tab", name="Files")).to_have_attribute("aria-selected", "true")
+
+
 @pytest.mark.slow
 def test_a_code_that_somebody_approves_signs_in(
     open_window: Callable[..., Window], trained: EmbeddedServer

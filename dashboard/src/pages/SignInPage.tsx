@@ -5,6 +5,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 
 import { ApiError } from "../api/client";
 import { addressOf } from "../state/base";
+import { signedOut } from "../state/connection";
 import { session, signIn } from "../state/session";
 import { navigate, query } from "../state/url";
 
@@ -61,6 +62,7 @@ export function SignInPage(): JSX.Element {
   return (
     <section class="card narrow">
       <h1>Sign in</h1>
+      {signedOut.value && <p role="status">Your session has ended. Sign in again, and you go on where you were.</p>}
       <form onSubmit={(event) => void enter(event)}>
         <label class="field">
           <span>Token</span>

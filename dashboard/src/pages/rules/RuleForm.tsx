@@ -10,12 +10,14 @@ import { Dialog } from "../../ui/Dialog";
 import { plain } from "../../ui/terminal";
 import { MetricInput } from "./MetricInput";
 import {
+  begunRule,
   changeRule,
   type Draft,
   draftOf,
   emptyDraft,
   FIELDS,
   folderOf,
+  keepBegun,
   KINDS,
   loadRules,
   makeRule,
@@ -37,14 +39,19 @@ interface Props {
 }
 
 export function RuleForm({ folder, rule, onDone, onClose }: Props): JSX.Element {
-  const [draft, setDraft] = useState<Draft>(() => (rule ? draftOf(rule) : emptyDraft(folder, folder.split("/")[0] || ownOwner())));
+  const [draft, setDraft] = useState<Draft>(() => ({
+    ...(rule ? draftOf(rule) : emptyDraft(folder, folder.split("/")[0] || ownOwner())),
+    ...begunRule(folder, rule),
+  }));
   const [base, setBase] = useState(rule);
   const [problems, setProblems] = useState<Problems>({});
   const [busy, setBusy] = useState(false);
   const form = useRef<HTMLFormElement>(null);
   const has = (field: keyof Draft): boolean => FIELDS[draft.when].includes(field);
   const set = (change: Partial<Draft>): void => {
-    setDraft({ ...draft, ...change });
+    const next = { ...draft, ...change };
+    setDraft(next);
+    keepBegun(folder, rule, next);
     setProblems(Object.fromEntries(Object.entries(problems).filter(([field]) => !(field in change))));
   };
   useEffect(() => {
@@ -60,7 +67,9 @@ export function RuleForm({ folder, rule, onDone, onClose }: Props): JSX.Element 
     if (Object.keys(wrong).length) return;
     setBusy(true);
     try {
-      onDone(base ? await changeRule(base.id, base.version, draft) : await makeRule(draft));
+      const done = base ? await changeRule(base.id, base.version, draft) : await makeRule(draft);
+      keepBegun(folder, rule, null);
+      onDone(done);
       return;
     } catch (error) {
       setProblems(error instanceof ApiError && error.code === "changed" ? await conflict() : problemsOfError(error));
@@ -156,7 +165,7 @@ export function RuleForm({ folder, rule, onDone, onClose }: Props): JSX.Element 
           </p>
         )}
         <p class="dialog-end">
-          <button type="button" onClick={onClose}>
+          <button type="button" onClick={() => (keepBegun(folder, rule, null), onClose())}>
             Cancel
           </button>
           <button type="submit" class="primary" disabled={busy}>

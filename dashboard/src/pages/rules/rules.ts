@@ -2,6 +2,7 @@
 
 import { ApiError, get, post, put, remove } from "../../api/client";
 import type { ChangedRule, NewRule, Rule, Rules, TestedRule } from "../../api/types";
+import { keep, keptOf } from "../../state/drafts";
 import { several } from "../../ui/format";
 
 export type When = Rule["when"];
@@ -103,6 +104,31 @@ export function draftOf(rule: Rule): Draft {
     kind: rule.to.kind,
     keepsTo: true,
   };
+}
+
+/** What of a form is kept while it is closed: what is a secret, or holds one as the address of a webhook does, is typed again. */
+const NOT_KEPT = { url: "", secret: "" };
+
+interface Begun {
+  /** The version that was changed: of one that is another rule by now, nothing is taken. */
+  version: number | null;
+  draft: Draft;
+}
+
+/** Keep what somebody has typed in a form; null forgets it. */
+export function keepBegun(folder: string, rule: Rule | null, draft: Draft | null): void {
+  const begun: Begun | null = draft && { version: rule?.version ?? null, draft: { ...draft, ...NOT_KEPT } };
+  keep(formOf(folder, rule), begun);
+}
+
+/** What was typed in a form before it was closed without being put away. */
+export function begunRule(folder: string, rule: Rule | null): Partial<Draft> {
+  const begun = keptOf<Begun>(formOf(folder, rule));
+  return begun && begun.version === (rule?.version ?? null) ? begun.draft : {};
+}
+
+function formOf(folder: string, rule: Rule | null): string {
+  return rule ? `rule ${rule.id}` : `rule in ${folder}`;
 }
 
 /** What is wrong with a draft, as far as that is seen without the server. */
