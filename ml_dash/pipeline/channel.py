@@ -27,7 +27,6 @@ from ml_dash.journal.writer import JournalWriter
 from ml_dash.locks import MortalLock, owns
 from ml_dash.notices import is_news, logger
 from ml_dash.pipeline.backlog import Exposure
-from ml_dash.pipeline.batch import NOWHERE
 from ml_dash.pipeline.channel_slab import ChannelSlab
 from ml_dash.pipeline.counters import Counters, Tally
 from ml_dash.pipeline.durability import BlobDurability, DiskHealth
@@ -61,8 +60,8 @@ _TOLD: set[str] = set()
 class Channel:
     """The queue, the batcher and the journal writer of one experiment.
 
-    `wake` is called, from any thread, when there is work for a worker that sleeps; `is_alone` then says that none will
-    come, and that the caller has to write. `make_slab` makes a slab for a writer, where there can be one.
+    `wake` is called, from any thread, when there is work for a worker that sleeps; `is_alone` says that none will come,
+    and that the caller has to write. `make_slab` makes a slab for a writer, where there can be one.
     """
 
     _pumping = MortalLock()
@@ -96,8 +95,7 @@ class Channel:
         )
         self._make_delivery: Callable[[str, str, JournalWriter, Channel], Delivery] | None = None
         self.delivery: Delivery | None = None
-        self.recovered = 0
-        """Rows that dead processes had left, appended when this one opened the journal."""
+        self.recovered = 0  # rows that dead processes had left, appended when this one opened the journal
         self._begin(writer_id)
 
     def reset(self, writer_id: str) -> None:
@@ -119,9 +117,8 @@ class Channel:
 
     def _begin(self, writer_id: str) -> None:
         self._write_as(writer_id)
-        self._slab.place = NOWHERE
-        # Held while a slice moves, the disk's time included. Reentrant: the warning of a disk that refuses may go to a
-        # log handler of the script's that flushes.
+        self._slab.begin(writer_id)
+        # Held while a slice moves, the disk's time included. Reentrant: the warning of a disk that refuses may flush.
         self._pumping = threading.RLock()
         # Held for a moment: guards the tally and the fields below. Reentrant: a signal handler or a finalizer of the
         # script may log in the middle.
@@ -152,11 +149,15 @@ class Channel:
         if self._make_delivery is not None:
             self.delivery = self._make_delivery(self.directory, self.writer_id, self.writer, self)
 
-    def tidy(self) -> None:
-        """When its run has ended, remove a journal that is only kept until the server has it."""
-        waits = self.blobs or self._tally.has_unsynced or not self.is_written()
-        if self.delivery is not None and not self._tidied and not waits:
-            self._tidied = self.delivery.tidy()
+    def begin_tidy(self) -> Delivery | None:
+        """When its runs have ended, return who removes a journal that is only kept until the server has it.
+
+        That takes time, and a run may begin meanwhile: as another writer, if not at this very moment.
+        """
+        waits = self._tidied or self.blobs or self._tally.has_unsynced or not self.is_written()
+        spare = self.delivery if not waits and self.delivery and self.delivery.is_spare else None
+        self._tidied = self._tidied or spare is not None
+        return spare
 
     def resume(self, writer_id: str, *, is_shared: bool) -> None:
         """Go on for a run that begins again: as another writer, where this one's journal was removed.
@@ -179,8 +180,8 @@ class Channel:
                 self._tidied = False
                 self._tally.retire(retired)
                 self._mover.leave_slab()
-                self._slab.leave_behind()
                 self._write_as(writer_id)
+                self._slab.leave_behind(writer_id)
                 self._begin_delivery()
 
     @property
@@ -333,7 +334,6 @@ class Channel:
 
     def close(self) -> None:
         """Close the journal's file; a later event opens a new segment."""
-        self.queue.leave_slab()
         with self.turns.begin() as may_write, self.health.noting():
             if may_write:
                 self.writer.close()
@@ -349,9 +349,8 @@ class Channel:
         if self.health.rests or self.writer.unsynced_bytes >= _UNSYNCED_BYTES:
             return False
         moved = False
-        with self.health.noting(
-            (Exception,)
-        ):  # an import that fails, too: the batch waits as for a full disk
+        # an import that fails, too: the batch waits as for a full disk
+        with self.health.noting((Exception,)):
             moved, has_written = self._mover.move(self.writer, waits=wait)
             if has_written:
                 self.health.recover()
@@ -417,5 +416,5 @@ def _is_inside(channel: Channel, lock: threading.RLock) -> bool:
     return channel.turns.is_mine or owns(lock) or is_ours()
 
 
-def _slab_of(channel: Channel, make: MakeSlab) -> Slab | None:
-    return make(channel.writer_id, channel.directory, channel.writer.certain_seq)
+def _slab_of(channel: Channel, make: MakeSlab, writer_id: str) -> Slab | None:
+    return make(writer_id, channel.directory, channel.writer.certain_seq)

@@ -30,9 +30,9 @@ _FIRST_PLACE = (1, 0)
 class ChannelSlab:
     """Gives a queue its slab, and writes down in it what the numbers of series mean.
 
-    `make` makes one, and `written` says which frame is the journal's last so far. `number` is called under the
-    channel's `lock`. None is held while a slab is made: a signal handler of the script's may come in the middle, and
-    want any of them.
+    `make` makes one for a writer, and `written` says which frame is the journal's last so far. `number` is called under
+    the channel's `lock`. None is held while a slab is made: a signal handler of the script's may come in the middle,
+    and want any of them.
 
     Attributes:
         place: up to where the slab's events were taken, by frames that are written or on their way.
@@ -42,7 +42,7 @@ class ChannelSlab:
         self,
         queue: EventQueue,
         series: SeriesNumbers,
-        make: Callable[[], Slab | None] | None,
+        make: Callable[[str], Slab | None] | None,
         written: Callable[[], int],
         lock: Callable[[], AbstractContextManager[object]],
     ) -> None:
@@ -52,6 +52,14 @@ class ChannelSlab:
         self._written = written
         self._lock = lock
         self.place = NOWHERE
+        self._turn: list[str] = []
+
+    def begin(self, writer_id: str) -> None:
+        """Begin without one, as another writer: also in a forked child."""
+        self.place = NOWHERE
+        # What whoever makes a slab has to take: whose it is to be. A list, and no lock, as nothing is to wait for it.
+        # Another one than before: a thread that is making a slab now makes it for a writer that writes no more.
+        self._turn = [writer_id]
 
     def arm(self) -> None:
         """Have a slab made when the next event comes, unless `EventQueue.make_slab` is called before."""
@@ -59,10 +67,29 @@ class ChannelSlab:
             self._queue.arm(self._open)
 
     def _open(self) -> None:
-        slab = self._make() if self._make is not None and self._queue.slab is None else None
-        if slab is None:
+        # Two runs of an experiment may begin at once, each with a thread that comes here: a second slab would take the
+        # name of the first, and its place in the queue, and the rows in that one would be found by nobody.
+        turn = self._turn
+        try:
+            writer_id = turn.pop()
+        except IndexError:
             return
+        try:
+            slab = self._queue.slab
+            if slab is None and self._make is not None:
+                slab = self._make(writer_id)
+                if slab is not None:
+                    self._use(slab, turn)
+            elif slab is not None and slab.is_left:
+                self.arm()  # the last run's, of which not all is written yet: the next event asks again
+        finally:
+            turn.append(writer_id)
+
+    def _use(self, slab: Slab, turn: list[str]) -> None:
         with self._lock():
+            if turn is not self._turn:
+                slab.remove()  # it is the one of a writer that writes no more
+                return
             try:
                 for number, series in enumerate(self._series.known):
                     slab.declare(number, series)
@@ -89,10 +116,10 @@ class ChannelSlab:
                 # nobody could tell what its rows are: they go where nobody has to
                 self._queue.leave_slab()
 
-    def leave_behind(self) -> None:
+    def leave_behind(self, writer_id: str) -> None:
         """Have what waits in memory only: a slab is one writer's, and who writes has another name from now on."""
         self._queue.forget_slab()
-        self.place = NOWHERE
+        self.begin(writer_id)
         self.arm()
 
 

@@ -257,13 +257,13 @@ class Delivery:
         """Whether nothing is sent any more, by `stop` or by the server's word."""
         return self._stopped or self.state.stopped
 
-    def tidy(self) -> bool:
-        """Remove a journal that is only kept until the server has it; True where that was done.
+    @property
+    def is_spare(self) -> bool:
+        """Whether the journal was only kept until the server had it, and it has."""
+        return not self._destination.keeps and self.has_all
 
-        For a run that has ended. What cannot be removed stays, and does no harm: the server ignores what it has.
-        """
-        if self._destination.keeps or not self.has_all:
-            return False
+    def tidy(self) -> None:
+        """Remove a journal that `is_spare`. What cannot be removed does no harm: the server ignores what it has."""
         from ml_dash.upload.outbox import clear
 
         self.stop()
@@ -272,8 +272,6 @@ class Delivery:
             clear(self._destination.root, self._directory, [self._writer_id])
         except OSError as error:
             logger().warning("%s cannot be removed from the outbox: %s", self._directory, error)
-            return False
-        return True
 
     def describe(self, about: Callable[[], Mapping[str, Any]]) -> None:
         """Send what another object of the experiment says of it to the server."""

@@ -259,7 +259,8 @@ class Exit:
                 delivery.wait_finished(max(0.0, deadline - SYSTEM_CLOCK.monotonic()))
         self._registry.hang_up(_LAST_WORD)
         for channel in channels:
-            channel.tidy()  # behind the deliveries: their last act is to write a cursor beside the journal
+            if (ended := channel.begin_tidy()) is not None:
+                ended.tidy()  # behind all of them: their last act is to write a cursor beside the journal
         self._registry.end_worker(_LAST_WORD)
 
     def _report(self, channel: Channel, *, done: bool, last: bool) -> None:

@@ -30,7 +30,7 @@ from ml_dash.slabs.place import may_hold_slabs
 from ml_dash.spawning import behind_starts, forget_starts, is_last_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Iterable
+    from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 
     from ml_dash.client.destination import Destination
     from ml_dash.pipeline.delivery import Recipient
@@ -144,6 +144,18 @@ def _new_channel(
     return channel
 
 
+def _without_idle(channels: Mapping[ChannelKey, Channel], in_use: set[Channel]) -> dict[ChannelKey, Channel]:
+    """Stop and leave out the channels of runs that ended a while ago.
+
+    Not at once: a thread that was inside a `log` call when the run ended may still be about to put its event.
+    """
+    idle = {each for each in channels.values() if each not in in_use and each.quiet_for(_FORGET_AFTER)}
+    for channel in idle:
+        if channel.delivery is not None:
+            channel.delivery.stop()
+    return {key: channel for key, channel in channels.items() if channel not in idle}
+
+
 class Runtime:
     """This process's channels and the worker that they share."""
 
@@ -189,7 +201,7 @@ class Runtime:
         """
         with self._lock:
             self._hook()
-            self._forget_idle()
+            self._channels = _without_idle(self._channels, set(self._runs.values()))
             url = recipient.destination.url if recipient is not None else None
             key = ChannelKey(directory, url, settings.rank)
             channel = self._channels.get(key) or known
@@ -231,13 +243,21 @@ class Runtime:
             self._worker.start_uploads()
 
     def closed(self, run: OpenRun) -> None:
-        """Forget a run that has ended; the last one closes the journal's file."""
+        """Forget a run that has ended; the last one closes the journal's file.
+
+        Another run of the experiment may begin at any moment, in another thread. Under the lock it has either begun,
+        and nothing is taken from under it; or it will, and finds a channel that has left its slab, or its journal.
+        """
         with self._lock:
             channel = self._runs.pop(run, None)
-            last = channel is not None and channel not in self._runs.values()
-        if channel is not None and last:
-            _begin(channel.close, None if is_last_thread() else self._worker).wait()
-            channel.tidy()
+            if channel is None or channel in self._runs.values():
+                return
+            channel.queue.leave_slab()
+        _begin(channel.close, None if is_last_thread() else self._worker).wait()
+        with self._lock:
+            delivery = None if channel in self._runs.values() else channel.begin_tidy()
+        if delivery is not None:
+            delivery.tidy()
 
     def end_forsaken(self, channel: Channel, status: str) -> None:
         """End the forsaken runs of an experiment of which a run has just ended: nobody else will."""
@@ -249,22 +269,6 @@ class Runtime:
                 if its is not channel:
                     self.flush(its)
                 self.closed(run)
-
-    def _forget_idle(self) -> None:
-        """Drop the channels of runs that ended a while ago.
-
-        Not at once: a thread that was inside a `log` call when the run ended may still be about to put its event.
-        """
-        open_channels = set(self._runs.values())
-        forgotten = {
-            channel
-            for channel in self._channels.values()
-            if channel not in open_channels and channel.quiet_for(_FORGET_AFTER)
-        }
-        for channel in forgotten:
-            if channel.delivery is not None:
-                channel.delivery.stop()
-        self._channels = {key: channel for key, channel in self._channels.items() if channel not in forgotten}
 
     def wake(self) -> None:
         """Have the worker begin a round; start it where there is none, as in a forked child."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from ml_dash.storage.side_file import strange_side_file
 
 if TYPE_CHECKING:
     from ml_dash.identity import Identity
+
+_TRIES = 100
 
 
 def prepare_directory(identity: Identity, root: str, *, keeps: bool) -> None:
@@ -30,12 +33,13 @@ def prepare_directory(identity: Identity, root: str, *, keeps: bool) -> None:
         if not keeps:
             make_outbox()
         if strange is None:
-            os.makedirs(journal, exist_ok=True)
+            _make(journal)
             check_folding(
                 identity, root
             )  # once more: another process may have made it meanwhile, under its own name
         # Asked for as well: of a directory that is there already, `makedirs` does not say that it is read-only.
-        refused = None if strange or os.access(journal, os.W_OK | os.X_OK) else "permission denied"
+        may_write = strange is not None or os.access(journal, os.W_OK | os.X_OK) or not os.path.isdir(journal)
+        refused = None if may_write else "permission denied"
     except JournalWriteError:
         raise
     except OSError as error:
@@ -51,6 +55,21 @@ def prepare_directory(identity: Identity, root: str, *, keeps: bool) -> None:
             f"cannot write the journal of {prefix!r} in {journal!r}: {refused}. "
             "Pass another dash_root=, or make that directory writable"
         )
+
+
+def _make(journal: str) -> None:
+    """Make a directory, though another run of the experiment ends at this moment.
+
+    In the outbox such a run removes what is empty, also directories above, in the middle of our making them. What it
+    removes once they are made is made again with the journal's first file.
+    """
+    for _ in range(_TRIES):
+        with contextlib.suppress(
+            FileNotFoundError, FileExistsError
+        ):  # the latter: it was there when it was made
+            os.makedirs(journal, exist_ok=True)
+            return
+    os.makedirs(journal, exist_ok=True)
 
 
 def check_folding(identity: Identity, root: str) -> None:

@@ -101,12 +101,15 @@ def strange_side_file(directory: str, disk: Disk) -> str | None:
 
     OSError where there are no descriptors or no memory to read it with.
     """
-    paths = (os.path.join(directory, name) for name in (SIDE_FILE, PARAMETERS_FILE))
+    paths = [os.path.join(directory, name) for name in (SIDE_FILE, PARAMETERS_FILE)]
     # First, for it takes no descriptor: most runs begin where nothing lies, and may begin where none is to be had.
-    found = next((path for path in paths if os.path.lexists(path)), None)
-    if found is None or _is_journal(os.path.join(directory, "journal")):
-        return None
-    return None if read_side_file(directory, disk).keys() >= _OURS else found
+    while (found := next(filter(os.path.lexists, paths), None)) is not None:
+        if _is_journal(os.path.join(directory, "journal")) or read_side_file(directory, disk).keys() >= _OURS:
+            return None
+        if os.path.lexists(found):
+            return found
+        # a run that has ended has removed it meanwhile, in the outbox
+    return None
 
 
 def _is_journal(directory: str) -> bool:

@@ -7,6 +7,7 @@ import errno
 import itertools
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,11 @@ from ml_dash.series import Kind, Series
 from ml_dash.settings import DEVICE_LINGER, EXPOSED_LINGER, LINGER
 from ml_dash.slabs.layout import MARK
 from ml_dash.spawning import start_thread
+from ml_dash.storage.recovery import recover
 from ml_dash.values.pack import pack, pack_event
 from tests.support.fake_torch import install
 from tests.support.serving import until
-from tests.support.slabs import SlabBench, at_each_line, log, recovered, rows_in
+from tests.support.slabs import WRITER, SlabBench, at_each_line, log, recovered, rows_in
 
 HANDLERS = 1_000_000
 """Numbers from here on are those of rows that a signal handler logs."""
@@ -74,6 +76,7 @@ def test_a_signal_handler_may_log_at_any_line(kind: str, every: int, tmp_path: P
     assert len(logged) > 20
     counted = channel.counters()
     assert (counted.logged, counted.pending) == (len(found), 0)
+    channel.queue.leave_slab()
     channel.close()
     assert not bench.path.exists()
 
@@ -425,3 +428,100 @@ def test_rows_on_a_device_are_looked_for_more_often(tmp_path: Path, monkeypatch:
     assert channel.linger == EXPOSED_LINGER
     channel.flush()
     assert bench.found() == list(range(5))
+
+
+def in_a_thread(work: Callable[[], None]) -> None:
+    """Do it in another thread, to its end."""
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
+def test_a_run_that_begins_while_another_one_s_slab_is_made_takes_its_place_from_none(tmp_path: Path) -> None:
+    """Two objects of one experiment, each in a thread: a second slab would have the first one's name."""
+
+    def begin_another() -> None:
+        while_making.pop()()
+        bench.channel.resume("unused", is_shared=True)
+        bench.channel.open_slab()
+        bench.log(0, 1)
+
+    while_making = [lambda: None]
+    bench = SlabBench(
+        tmp_path / "live", armed=False, make=lambda: in_a_thread(begin_another) if while_making else None
+    )
+    bench.channel.open_slab()
+    bench.log(2, 3)
+    bench.channel.pump()
+    bench.log(4, 5)
+    place = bench.die(tmp_path / "dead")
+
+    assert bench.channel.queue.kind == "shared memory"
+    assert os.listdir(bench.queue_dir) == [bench.path.name]
+    assert recovered(place) is not None
+    assert rows_in(place / "experiment") == list(range(6))
+    bench.channel.flush()
+    assert bench.found() == list(range(6))
+    assert is_exact(bench.channel)
+    assert bench.channel.counters().logged == 6
+
+
+def test_a_slab_that_is_made_for_a_writer_that_writes_no_more_is_not_used(tmp_path: Path) -> None:
+    """Its rows would be looked for in the journal of that one."""
+    later, latest = "f" + WRITER[1:], "ff" + WRITER[2:]
+
+    def begin_behind_another_process() -> None:
+        while_making.pop()()
+        journal = bench.directory / "journal"
+        journal.mkdir(parents=True, exist_ok=True)
+        (journal / f"{later}-000001.mldj").touch()
+        bench.channel.resume(latest, is_shared=False)
+
+    while_making = [lambda: None]
+    make = lambda: in_a_thread(begin_behind_another_process) if while_making else None  # noqa: E731
+    bench = SlabBench(tmp_path / "live", armed=False, make=make)
+    bench.channel.open_slab()
+    assert os.listdir(bench.queue_dir) == []
+    bench.log(*range(5))
+    assert bench.channel.writer_id == latest
+    assert os.listdir(bench.queue_dir) == [f"{latest}.slab"]
+    place = bench.die(tmp_path / "dead")
+    assert recover(str(place / "queue" / f"{latest}.slab"), str(place / "experiment")) is not None
+    assert rows_in(place / "experiment") == list(range(5))
+    bench.channel.flush()
+    assert bench.found() == list(range(5))
+
+
+def test_a_run_that_begins_while_the_last_one_s_rows_are_written_gets_a_slab_when_they_are(
+    tmp_path: Path,
+) -> None:
+    bench = SlabBench(tmp_path)
+    channel = bench.channel
+    bench.log(*range(5))
+    channel.queue.leave_slab()
+    channel.resume("unused", is_shared=False)
+    bench.log(*range(5, 10))
+    assert channel.queue.kind == "memory"
+    channel.flush()
+    bench.log(*range(10, 15))
+    assert channel.queue.kind == "shared memory"
+    assert bench.path.exists()
+    channel.flush()
+    assert bench.found() == list(range(15))
+    assert is_exact(channel)
+
+
+def test_what_closes_a_journal_takes_no_slab_from_a_run_that_has_begun_meanwhile(tmp_path: Path) -> None:
+    """A thread ends the last run, and another one begins the next, before the worker closes the file."""
+    bench = SlabBench(tmp_path)
+    channel = bench.channel
+    bench.log(*range(5))
+    channel.flush()
+    channel.queue.leave_slab()
+    channel.resume("unused", is_shared=False)
+    channel.open_slab()
+    channel.close()
+    bench.log(*range(5, 10))
+    assert channel.queue.kind == "shared memory"
+    channel.flush()
+    assert bench.found() == list(range(10))

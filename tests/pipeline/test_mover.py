@@ -107,6 +107,7 @@ def test_a_thread_that_looked_up_how_to_write_in_a_fork_loses_no_row_when_it_com
     queue.after_fork()
     if is_removed:
         bench.channel.flush()
+        queue.leave_slab()
         bench.channel.close()
         assert queue.slab is None
     write(bench.event(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import threading
 from collections import Counter
@@ -170,7 +171,6 @@ def test_threads_that_start_and_end_one_run_at_once_agree(tmp_path: Path, eager_
     assert journal.writers == 1
 
 
-@pytest.mark.slow
 def test_experiments_of_one_prefix_share_their_journal_in_one_process(
     tmp_path: Path, eager_switches: None
 ) -> None:
@@ -189,6 +189,32 @@ def test_experiments_of_one_prefix_share_their_journal_in_one_process(
         assert journal.values("step", metric(name)) == list(range(2000))
     assert journal.writers == 1
     assert journal.ends() == ["COMPLETED"] * 2
+
+
+@pytest.mark.parametrize("turn", [0, *(pytest.param(turn, marks=pytest.mark.slow) for turn in range(1, 10))])
+def test_runs_of_one_experiment_that_begin_and_end_in_many_threads_lose_nothing(
+    tmp_path: Path, eager_switches: None, turn: int
+) -> None:
+    """What one run leaves at its end, its shared memory and its file, another one may just have begun to use."""
+    logged: dict[str, int] = {}
+
+    def work(name: str) -> None:
+        chance = random.Random(f"{turn} {name}")
+        logged[name] = 0
+        for _ in range(8):
+            exp = Experiment(PREFIX, dash_root=tmp_path, echo=False)
+            with exp.run:
+                for _ in range(chance.randrange(1, 30)):
+                    exp.metrics(name).log(step=logged[name])
+                    logged[name] += 1
+            assert_law(exp.status())
+
+    together([lambda name=name: work(name) for name in "abc"])  # type: ignore[misc]
+    journal = Journal(tmp_path, PREFIX)
+    assert {name: journal.values("step", metric(name)) for name in "abc"} == {
+        name: list(range(count)) for name, count in logged.items()
+    }
+    assert journal.ends() == ["COMPLETED"] * 24
 
 
 def test_a_full_queue_blocks_many_threads_and_loses_nothing(

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +15,7 @@ from ml_dash import Experiment, ServerUnavailableError
 from ml_dash.client.destination import destination
 from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.server.runner import EmbeddedServer
-from ml_dash.upload.outbox import Replay
+from ml_dash.upload.outbox import Replay, clear
 from tests.support.processes import PREFIX, Scripts
 from tests.support.seen import Seen, law, until
 from tests.support.unreadable import forbidden, unreadable
@@ -172,6 +176,61 @@ def test_a_run_of_local_mode_is_not_sent_because_another_of_its_name_was(
         assert local.flush().acknowledged == 1
         assert local.metrics("train").read()["total"] == 2
     assert seen.values("step") == [0]
+
+
+def test_a_run_that_begins_while_another_one_s_journal_is_removed_has_one_of_its_own(
+    remote: Experiment, seen: Seen, outbox: Path
+) -> None:
+    """Of the same experiment, in another thread: what it logs must not be in a file that is about to go."""
+    other = Experiment(PREFIX, dash_url=seen.server.url, dash_root=None, echo=False)
+    cleared: list[tuple[Any, ...]] = []
+
+    def clear_late(*which: Any) -> None:
+        patch.undo()
+        with other.run:
+            other.metrics("train").log(step=1)
+            clear(*which)
+            cleared.append(which)
+            other.metrics("train").log(step=2)
+        law(other)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ml_dash.upload.outbox.clear", clear_late)
+        with remote.run:
+            remote.metrics("train").log(step=0)
+    assert cleared
+    assert seen.values("step") == [0, 1, 2]
+    for exp in (remote, other):
+        law(exp)
+        assert exp.status().dropped == {}
+    assert files_in(outbox) == []
+
+
+@pytest.mark.parametrize("turn", [0, *(pytest.param(turn, marks=pytest.mark.slow) for turn in range(1, 10))])
+def test_runs_of_one_experiment_that_begin_and_end_in_many_threads_are_sent_whole(
+    server: EmbeddedServer, seen: Seen, outbox: Path, turn: int
+) -> None:
+    logged: dict[str, int] = {}
+
+    def work(name: str) -> None:
+        chance = random.Random(f"{turn} {name}")
+        logged[name] = 0
+        for _ in range(5):
+            exp = Experiment(PREFIX, dash_url=server.url, dash_root=None, echo=False)
+            with exp.run:
+                for _ in range(chance.randrange(1, 20)):
+                    exp.metrics(name).log(step=logged[name])
+                    logged[name] += 1
+            law(exp)
+            assert exp.status().dropped == {}
+            time.sleep(chance.choice([0, 0.01 * chance.random()]))
+
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(work, name) for name in "abc"]:
+            done.result()
+    for name, count in logged.items():
+        assert seen.values("step", name) == list(range(count))
+    assert files_in(outbox) == []
 
 
 def test_the_configuration_directory_is_private(remote: Experiment, tmp_path: Path) -> None:

@@ -7,13 +7,16 @@ import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ml_dash import Experiment
 from ml_dash.errors import JournalDamageWarning
+from ml_dash.journal.disk import Disk
 from ml_dash.journal.verify import verify
 from ml_dash.server.runner import EmbeddedServer
+from ml_dash.storage import side_file
 from tests.support.seen import TOKEN, Seen, law, until
 from tests.support.shell import invoke
 
@@ -169,3 +172,36 @@ def test_a_run_whose_directory_is_removed_while_it_is_open_goes_on(tmp_path: Pat
         with pytest.warns(JournalDamageWarning, match="missing"):
             assert steps(exp) == list(range(10, 20))
     assert verify(os.path.join(exp.directory, "journal")).rows >= 10
+
+
+@pytest.mark.parametrize("when", ["before", "behind", "side file"])
+def test_a_run_begins_while_another_one_removes_the_empty_directories_that_it_makes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """As the end of a run of the outbox does, in any process: that is no want of permission, and nobody else's file."""
+    root = tmp_path / "dash"
+    make, read, places = os.makedirs, side_file.read_side_file, [root / PREFIX / "journal"]
+
+    def make_in_vain(path: str, **how: bool) -> None:
+        if when == "before" and places:
+            make(places.pop().parent, **how)
+            raise FileNotFoundError(path)
+        make(path, **how)
+        if when == "behind" and places:
+            remove_root(root)
+            places.clear()
+
+    def read_in_vain(directory: str, disk: Disk) -> dict[str, Any]:
+        shutil.rmtree(directory)
+        return read(directory, disk)
+
+    if when == "side file":
+        (root / PREFIX).mkdir(parents=True)
+        (root / PREFIX / "experiment.json").write_text("{}")
+        monkeypatch.setattr(side_file, "read_side_file", read_in_vain)
+    else:
+        monkeypatch.setattr("ml_dash.sdk.directory.os.makedirs", make_in_vain)
+    with Experiment(PREFIX, dash_root=root, echo=False).run as exp:
+        log(exp, 0, 3)
+    assert steps(exp) == [0, 1, 2]
+    law(exp)

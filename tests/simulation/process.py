@@ -193,6 +193,7 @@ class Process:
 
     def close(self) -> None:
         with self._doing_it("sync"):
+            self.channel.queue.leave_slab()
             self.channel.close()
 
     def round(self) -> None:

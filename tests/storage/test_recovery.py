@@ -103,6 +103,7 @@ def test_rows_that_are_on_their_way_when_a_slab_is_made_are_noted_as_none_of_it(
     bench = SlabBench(tmp_path / "live")
     channel = bench.channel
     bench.log(*range(20))
+    channel.queue.leave_slab()
     channel.close()
     channel.write_queued()
     assert channel.queue.slab is None
