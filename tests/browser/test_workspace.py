@@ -348,6 +348,34 @@ def test_an_empty_server_names_itself_in_what_is_to_be_written(
     expect(plot(page, "train/loss")).to_have_attribute("aria-label", re.compile("last 0.01"))
 
 
+def test_what_was_pinned_is_told_of_the_lines_that_have_come_since(
+    open_window: Callable[..., Window], tmp_path: Path
+) -> None:
+    """A click may come while charts are still being filled, and runs go on."""
+
+    def log(name: str, steps: range) -> None:
+        with Experiment(f"alice/p/{name}", dash_root=str(tmp_path), echo=False, capture=False).run as exp:
+            for step in steps:
+                exp.metrics("train").log(step=step, loss=float(step))
+
+    log("first", range(10))
+    running = Ui(str(tmp_path))
+    try:
+        page = open_window().page
+        page.goto(running.address())
+        chart = plot(page, "train/loss")
+        expect(chart).to_have_attribute("aria-label", re.compile("last 9"))
+        chart.click(position={"x": 200, "y": 60})
+        page.get_by_role("heading", name="Runs").hover()
+        expect(page.locator(".tip.pinned .tip-row")).to_have_count(1)
+        log("second", range(10))
+        expect(page.locator(".tip.pinned .tip-row")).to_have_count(2)
+        page.keyboard.press("Escape")
+        expect(page.locator(".tip")).to_have_count(0)
+    finally:
+        assert running.stop() == 0
+
+
 @pytest.mark.slow
 def test_a_run_among_others_is_its_newest_attempt(open_window: Callable[..., Window], tmp_path: Path) -> None:
     """What its attempts have logged is not averaged: the first one's loss is 8, the second one's 2."""

@@ -7,13 +7,12 @@ a gap; and of what was not flushed at most the last linger is missing.
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 
 import pytest
 
 from tests.support.examples import many
-from tests.support.killing import ENV, KillingGround, check, exact_rows
+from tests.support.killing import ENV, KillingGround, check, exact_rows, moments
 from tests.support.processes import LOGS, Journal
 from tests.support.victims import EXPERIMENTS, THREADS, mixed_row
 
@@ -55,10 +54,9 @@ def test_one_thread_that_is_killed_leaves_all_but_the_last_linger(
     shape: str, ground: KillingGround, tmp_path: Path
 ) -> None:
     """At full speed, and with a pause after each row."""
-    moments = random.Random(shape)
     vouched = 0
-    for turn in range(KILLS):
-        report = ground.kill(shape, tmp_path / str(turn), moments.uniform(0, 0.15), ENV)
+    for turn, seconds in moments(shape, KILLS, 0.15):
+        report = ground.kill(shape, tmp_path / str(turn), seconds, ENV)
         journal = Journal(tmp_path / str(turn))
         vouched += check(report, {"train": exact_rows(journal, "train")})
         stale_at_most(journal)
@@ -70,10 +68,9 @@ def test_rows_that_nobody_flushed_wait_no_longer_than_the_linger(
     ground: KillingGround, tmp_path: Path
 ) -> None:
     """No flush wakes the worker here, so that only its own pace brings rows to the disk."""
-    moments = random.Random("unflushed")
     written = 0
-    for turn in range(KILLS):
-        report = ground.kill("unflushed", tmp_path / str(turn), moments.uniform(0.1, 0.25), ENV)
+    for turn, seconds in moments("unflushed", KILLS, 0.25, 0.1):
+        report = ground.kill("unflushed", tmp_path / str(turn), seconds, ENV)
         written += (count := exact_rows(Journal(tmp_path / str(turn)), "train"))
         check(report, {"train": count})
     assert written
@@ -84,10 +81,9 @@ def test_threads_that_are_killed_each_leave_their_rows_in_order(
     ground: KillingGround, tmp_path: Path
 ) -> None:
     """Four threads log and flush at once."""
-    moments = random.Random("threads")
     vouched = 0
-    for turn in range(KILLS):
-        report = ground.kill("threads", tmp_path / str(turn), moments.uniform(0, 0.15), ENV)
+    for turn, seconds in moments("threads", KILLS, 0.15):
+        report = ground.kill("threads", tmp_path / str(turn), seconds, ENV)
         journal = Journal(tmp_path / str(turn))
         counts = {name: exact_rows(journal, name) for name in (f"thread{n}" for n in range(THREADS))}
         vouched += check(report, counts)
@@ -100,10 +96,9 @@ def test_messages_parameters_and_rows_of_any_shape_survive_a_kill_together(
     ground: KillingGround, tmp_path: Path
 ) -> None:
     """One step sets parameters, logs a message and then a row: no later thing is there without the earlier."""
-    moments = random.Random("mixed")
     vouched = 0
-    for turn in range(KILLS):
-        report = ground.kill("mixed", tmp_path / str(turn), moments.uniform(0, 0.15), ENV)
+    for turn, seconds in moments("mixed", KILLS, 0.15):
+        report = ground.kill("mixed", tmp_path / str(turn), seconds, ENV)
         journal = Journal(tmp_path / str(turn))
         vouched += check(report, {"train": exact_mixed_rows(journal)})
         stale_at_most(journal)
@@ -113,11 +108,10 @@ def test_messages_parameters_and_rows_of_any_shape_survive_a_kill_together(
 @pytest.mark.slow
 def test_several_experiments_of_one_process_survive_its_kill(ground: KillingGround, tmp_path: Path) -> None:
     """Each has a journal of its own, and all share the one worker."""
-    moments = random.Random("several")
     vouched = 0
-    for turn in range(KILLS):
+    for turn, seconds in moments("several", KILLS, 0.15):
         root = tmp_path / str(turn)
-        report = ground.kill("several", root, moments.uniform(0, 0.15), ENV)
+        report = ground.kill("several", root, seconds, ENV)
         journals = {
             name: Journal(root, f"alice/vision/{name}") for name in (f"run{n}" for n in range(EXPERIMENTS))
         }
@@ -129,12 +123,11 @@ def test_several_experiments_of_one_process_survive_its_kill(ground: KillingGrou
 @pytest.mark.slow
 def test_a_kill_between_two_segments_loses_nothing(ground: KillingGround, tmp_path: Path) -> None:
     """Segments of a few frames, so that many a kill falls into the change from one to the next."""
-    moments = random.Random("segments")
     vouched = segments = 0
-    for turn in range(KILLS):
+    for turn, seconds in moments("segments", KILLS, 0.15):
         root = tmp_path / str(turn)
         env = {**ENV, "ML_DASH_SEGMENT_BYTES": "2000", "ML_DASH_LINGER": "0.001"}
-        report = ground.kill("paced", root, moments.uniform(0, 0.15), env)
+        report = ground.kill("paced", root, seconds, env)
         journal = Journal(root)
         vouched += check(report, {"train": exact_rows(journal, "train")})
         segments = max(segments, *(writer.segments for writer in journal.view.index.writers), 0)
@@ -147,12 +140,11 @@ def test_an_experiment_that_is_killed_and_resumed_again_and_again_keeps_all_it_h
     ground: KillingGround, tmp_path: Path
 ) -> None:
     """Each life is another writer of the same journal, and what an earlier one left never changes."""
-    moments = random.Random("resumed")
     lives: list[int] = []
-    for turn in range(KILLS):
+    for turn, seconds in moments("resumed", KILLS, 0.1):
         if turn % 25 == 0:
             root, lives = tmp_path / str(turn), []
-        report = ground.kill("paced", root, moments.uniform(0, 0.1), ENV)
+        report = ground.kill("paced", root, seconds, ENV)
         steps = Journal(root).values("step")
         before = sum(lives)
         assert steps[:before] == [step for life in lives for step in range(life)]

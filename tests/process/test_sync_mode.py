@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
 
-from tests.support.killing import ENV, KillingGround, exact_rows
+from tests.support.killing import ENV, KillingGround, exact_rows, moments
 from tests.support.processes import Journal, Scripts, metric
 
 UNBUFFERED = {"ML_DASH_BUFFER_ENABLED": "false"}
@@ -17,11 +16,10 @@ UNBUFFERED = {"ML_DASH_BUFFER_ENABLED": "false"}
 @pytest.mark.slow
 def test_every_row_whose_call_has_returned_survives_a_kill(ground: KillingGround, tmp_path: Path) -> None:
     """The child says so after each call, without a flush; then it is killed at a random moment."""
-    moments = random.Random("unbuffered")
     returned = 0
-    for turn in range(60):
+    for turn, seconds in moments("unbuffered", 60, 0.1):
         root = tmp_path / str(turn)
-        report = ground.kill("through", root, moments.uniform(0, 0.1), ENV | UNBUFFERED)
+        report = ground.kill("through", root, seconds, ENV | UNBUFFERED)
         count = report["flushed"].get("train", 0)
         assert exact_rows(Journal(root), "train") >= count
         returned += count

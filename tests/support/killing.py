@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,18 @@ PATIENCE = 10
 """Ticks of the yardstick after which a row must be on disk; the worker's own pace is one."""
 ENV = {"ML_DASH_LINGER": str(LINGER), "ML_DASH_SYNC_INTERVAL": "0.03"}
 """So that a short life sees many lingers and fsyncs."""
+LATE = 1.5
+
+
+def moments(name: str, count: int, most: float, least: float = 0.0) -> Iterator[tuple[int, float]]:
+    """Number `count` kills, and say after how many seconds each comes: at random, and the last one late.
+
+    By then a flush has returned on the slowest disk, so that the tests have something to hold against what is there.
+    """
+    chance = random.Random(name)
+    for number in range(count - 1):
+        yield number, chance.uniform(least, most)
+    yield count - 1, LATE
 
 
 class KillingGround:

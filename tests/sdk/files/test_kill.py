@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.killing import ENV, KillingGround
+from tests.support.killing import ENV, KillingGround, moments
 from tests.support.processes import Journal
 from tests.support.victims import content
 
@@ -28,10 +27,9 @@ def ground() -> Iterator[KillingGround]:
 
 def test_what_is_listed_after_a_kill_is_whole(ground: KillingGround, tmp_path: Path) -> None:
     """In order and without a gap, each with the content that its checksum says."""
-    moments = random.Random("files")
     vouched = 0
-    for turn in range(KILLS):
-        report = ground.kill("files", tmp_path / str(turn), moments.uniform(0, 0.25), ENV)
+    for turn, seconds in moments("files", KILLS, 0.25):
+        report = ground.kill("files", tmp_path / str(turn), seconds, ENV)
         journal = Journal(tmp_path / str(turn))
         rows = journal.view.files()
         assert journal.view.index.damage == []

@@ -17,14 +17,14 @@ import { above, type Bounds, changedIn, PLAIN } from "./panel/settings";
 import { SettingsMenu } from "./panel/SettingsMenu";
 import { Tools } from "./panel/Tools";
 import { preparing } from "./paper";
-import { axesFor, xOfPixel, yOfPixel } from "./plot/axes";
+import { type Axes, axesFor, xOfPixel, yOfPixel } from "./plot/axes";
 import { lastTold, nearest, readings } from "./plot/read";
 import { type Scene, Surface } from "./plot/surface";
 import { inTurn, outOfTurn } from "./plot/turns";
 import type { Trace } from "./plot/trace";
 import { axisOf, axisTitle, type ChartOf } from "./sections";
 import { chosenX, markEmpty } from "./state";
-import { tip } from "./Tip";
+import { tip, type Told } from "./Tip";
 import { type Range, show, view, zoomTo } from "./view";
 
 /** Pixels that the mouse moves before it is a selection. */
@@ -138,12 +138,24 @@ export function Panel(props: {
     const isIn = left >= axes.box.left && left <= axes.box.left + axes.box.width;
     if (!isIn) return leave();
     const x = xOfPixel(axes, left);
-    const found = readings(traces, axes, x, top);
-    const active = nearest(found)?.key ?? null;
+    const told = { panel: id, x, down: top, left: event.clientX, top: event.clientY, axis, axes, ...readAt(axes, x, top), pinned: pins };
     cursor.value = { axis, x, chart: chart.title };
-    if (hovered.peek() !== active) hovered.value = active;
-    tip.value = { left: event.clientX, top: event.clientY, axis, axes, found, active, pinned: pins };
+    if (hovered.peek() !== told.active) hovered.value = told.active;
+    tip.value = told;
   }
+
+  function readAt(axes: Axes, x: number, down: number): Pick<Told, "found" | "active"> {
+    const found = readings(traces, axes, x, down);
+    return { found, active: nearest(found)?.key ?? null };
+  }
+
+  // what is told at the mouse, or was pinned, is told of the lines that have come since, too
+  useEffect(() => {
+    const told = tip.peek();
+    if (!scene || told?.panel !== id || told.axis !== axis) return;
+    const { axes } = scene;
+    if (axes.x[0] <= told.x && told.x <= axes.x[1]) tip.value = { ...told, axes, ...readAt(axes, told.x, told.down) };
+  }, [scene]);
 
   function leave(): void {
     cursor.value = null;

@@ -10,6 +10,10 @@ import type { Axes } from "./plot/axes";
 import { isAside, type Reading, told, xTold } from "./plot/read";
 
 export interface Told {
+  /** In which panel it is, at which x, and how many pixels below its upper edge. */
+  panel: string;
+  x: number;
+  down: number;
   /** Where the mouse is in the window. */
   left: number;
   top: number;
