@@ -2,7 +2,7 @@
 # PYTHON picks the interpreter (3.10 or newer), ARGS is handed on: `make demo ARGS=--short`.
 
 PYTHON ?= python3
-WORKERS ?= 2
+WORKERS ?= 3
 ARGS ?=
 FIRST ?= 0
 SEEDS ?= 10000
