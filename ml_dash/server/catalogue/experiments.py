@@ -14,7 +14,7 @@ from ml_dash.protocol import READ_LIMIT_MAX
 from ml_dash.query.times import NANOSECONDS, iso_time
 from ml_dash.series import Kind
 from ml_dash.server.catalogue.changes import Seen, change_mark, parse_seen, seen
-from ml_dash.server.catalogue.moving import meant
+from ml_dash.server.catalogue.moving import locked, meant
 from ml_dash.server.catalogue.records import STALE, Found, exists, gone, no_such_experiment, time_or_none
 from ml_dash.server.catalogue.run_status import open_runs
 from ml_dash.server.catalogue.stopping import read_stops, stop_of
@@ -240,10 +240,19 @@ class Experiments:
             if row is None:
                 experiment_id = _create(connection, asked, now)
             elif deleted and asked.anew:
-                bars = asked.begun is not None
+                # where it was moved, something else may have the name by now
+                holder = row if row.prefix == prefix else locked(connection, EXPERIMENTS.c.prefix == prefix)
                 experiment_id = succeed(
-                    connection, row, lambda: _create(connection, asked, now), now, bars=bars
+                    connection,
+                    row,
+                    holder,
+                    lambda: _create(connection, asked, now),
+                    now,
+                    bars=asked.begun is not None,
                 )
+                if holder is not None and experiment_id == holder.id:
+                    deleted = False
+                    _change(connection, holder, asked.description, now)
             elif deleted:
                 known, cursor = _told(_watermarks(connection, row.id, READ_LIMIT_MAX + 1), READ_LIMIT_MAX)
                 raise gone(row.prefix, watermarks=known, watermarksCursor=cursor)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import insert, literal, select, true, update
 
 from ml_dash.protocol import ErrorCode
-from ml_dash.server.catalogue.records import prefix_of_succeeded
+from ml_dash.server.catalogue.records import own_prefix, prefix_of_succeeded
 from ml_dash.server.db.tables import EXPERIMENTS, FRAME_CHECKS, WRITERS
 from ml_dash.server.errors import ApiError
 
@@ -28,18 +28,46 @@ if TYPE_CHECKING:
 
 
 def succeed(
-    connection: Connection, deleted: Row[Any], create: Callable[[], str], now_ns: int, *, bars: bool
+    connection: Connection,
+    deleted: Row[Any],
+    holder: Row[Any] | None,
+    create: Callable[[], str],
+    now_ns: int,
+    *,
+    bars: bool,
 ) -> str:
-    """Create an experiment in the place of a deleted one, in a transaction that has that to itself; return its id.
+    """Have an experiment in the place of a deleted one, in a transaction that has that to itself; return its id.
 
-    `bars` says whether nothing more is taken of its writers.
+    Args:
+        connection: The transaction's.
+        deleted: The deleted one.
+        holder: What has the name of the new one, locked: the deleted one itself; or, where that was moved, another one.
+            If it lives, it is the successor; if it was deleted as well, it has one, too.
+        create: Creates a successor, and returns its id.
+        now_ns: The time.
+        bars: Whether nothing more is taken of the writers of what was deleted.
     """
-    connection.execute(
-        update(EXPERIMENTS)
-        .where(EXPERIMENTS.c.id == deleted.id)
-        .values(prefix=prefix_of_succeeded(deleted.prefix, deleted.id))
-    )
-    successor = create()
+    succeeded = {deleted.id: deleted}
+    if holder is not None and holder.deleted_ns is not None:
+        succeeded[holder.id] = holder
+    for each in succeeded.values():
+        connection.execute(
+            update(EXPERIMENTS)
+            .where(EXPERIMENTS.c.id == each.id)
+            .values(prefix=prefix_of_succeeded(own_prefix(each.prefix), each.id))
+        )
+    is_there = holder is not None and holder.deleted_ns is None
+    successor = str(holder.id) if holder is not None and is_there else create()
+    for id_ in succeeded:
+        _take_over(connection, id_, successor, now_ns, bars=bars)
+    return successor
+
+
+def _take_over(connection: Connection, deleted: str, successor: str, now_ns: int, *, bars: bool) -> None:
+    """Have an experiment know how far the writers of a deleted one had been stored that it does not know itself."""
+    its = WRITERS.alias()
+    is_new = WRITERS.c.writer.not_in(select(its.c.writer).where(its.c.experiment_id == successor))
+    new = select(WRITERS.c.writer).where(WRITERS.c.experiment_id == deleted, is_new)
     known = select(
         literal(successor),
         WRITERS.c.writer,
@@ -48,17 +76,16 @@ def succeed(
         literal(0),
         literal(now_ns),
         literal(bars),
-    ).where(WRITERS.c.experiment_id == deleted.id)
+    ).where(WRITERS.c.experiment_id == deleted, is_new)
     columns = ("experiment_id", "writer", "watermark", "checks", "open_runs", "received_ns", "barred")
-    connection.execute(insert(WRITERS).from_select(columns, known))
     checks = select(literal(successor), FRAME_CHECKS.c.writer, FRAME_CHECKS.c.page, FRAME_CHECKS.c.checks)
     connection.execute(
         insert(FRAME_CHECKS).from_select(
             ("experiment_id", "writer", "page", "checks"),
-            checks.where(FRAME_CHECKS.c.experiment_id == deleted.id),
+            checks.where(FRAME_CHECKS.c.experiment_id == deleted, FRAME_CHECKS.c.writer.in_(new)),
         )
     )
-    return successor
+    connection.execute(insert(WRITERS).from_select(columns, known))
 
 
 def let_in(connection: Connection, experiment_id: str, writers: Collection[str]) -> None:

@@ -11,6 +11,7 @@ from ml_dash.server.catalogue.kept import Kept
 from ml_dash.server.catalogue.records import gone, no_such_experiment
 from ml_dash.server.catalogue.run_status import RunNews
 from ml_dash.server.catalogue.stopping import asked_stop, note_seen, read_stops, seen_in
+from ml_dash.server.catalogue.succession import barred
 from ml_dash.server.db.tables import BLOCKS, FRAME_CHECKS, OBJECTS, SPANS
 from ml_dash.server.ingest.file_rows import FileRows, store_files
 from ml_dash.server.ingest.known import KnownSummaries
@@ -154,6 +155,8 @@ class _Batch:
         writer = self._writers.get(key) or WriterState()
         if writer.tail.watermark != request.after:
             return Appended(writer.tail, stored=False, hot={})
+        if writer.tail.barred:
+            return barred(request.writer, writer.tail.watermark)
         # at once: a later request of the same batch may follow this one
         self._writers[key] = self._touched_writers[key] = writer
         writer.tail, pages = writer.tail.extended(request.checks)

@@ -152,7 +152,8 @@ class Ingest:
         # one round nearly always; another each time that somebody else stored frames of this writer in between
         for _ in range(_ROUNDS):
             tail = self.commits.tail_of(experiment_id, writer)
-            if tail is None or tail.watermark + 1 != first:
+            # one that is barred: whoever lets it in tells nobody here
+            if tail is None or tail.barred or tail.watermark + 1 != first:
                 tail = (await self._threads.run(self._read, experiment_id, writer)).tail
             if tail.watermark + 1 == first:
                 rows = await self._off_loop(body, plan, tail)

@@ -162,7 +162,7 @@ def read_writers(connection: Connection, keys: Collection[WriterKey]) -> dict[Wr
     found = connection.execute(_READ_WRITERS, given)
     return {
         (row.experiment_id, row.writer): WriterState(
-            CheckTail(row.watermark, row.checks),
+            CheckTail(row.watermark, row.checks, row.barred),
             row.last_ns,
             row.run_ns,
             row.alive_ns,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from ml_dash.protocol import BEGUN_HEADER
+from ml_dash.protocol import BEGUN_HEADER, WRITERS_HEADER
 from ml_dash.server.runner import EmbeddedServer
 from tests.support.serving import TOKEN, WRITER, Client, expected, frame, frames, numbers
 
@@ -127,3 +128,45 @@ def test_who_was_refused_is_refused_by_the_next_one_of_the_name_too(client: Clie
         id_ = answer.body["id"]
         assert client.send(id_, *frames(2, 1)).error["deleted"] is True
         assert client.ask("DELETE", f"/experiments/{id_}").status == 200
+
+
+def test_begun_anew_under_a_name_that_another_one_has_by_now(client: Client, owner: str) -> None:
+    """What was moved and deleted has left its first name to others: a run that begins there anew is one of theirs."""
+    moved = f"{owner}/p/b"
+    for is_deleted, is_new in itertools.product((False, True), repeat=2):
+        first = f"{owner}/p/a-{is_deleted}-{is_new}"
+        old = client.create(first)
+        client.stored(old, *frames(1, 300))
+        assert client.post(f"/experiments/{old}/move", {"to": moved}).status == 200
+        assert client.ask("DELETE", f"/experiments/{old}").status == 200
+        if is_new:
+            # its writers are known to be new by the process that has made it
+            other = client.create(f"{first}-theirs")
+            assert client.post(f"/experiments/{other}/move", {"to": first}).status == 200
+        else:
+            other = client.create(first, tags=["theirs"])
+        client.stored(other, *frames(1, 2), writer="another")
+        if is_deleted:
+            client.ask("DELETE", f"/experiments/{other}")
+        headers = {WRITERS_HEADER: WRITER, BEGUN_HEADER: ""}
+        answer = client.post("/experiments", {"prefix": first, "anew": True, "readme": "x"}, **headers)
+        assert (answer.status, answer.body["created"]) == ((201, True) if is_deleted else (200, False))
+        new = answer.body["id"]
+        assert (new == other) is not is_deleted
+        assert (answer.body["prefix"], answer.body["readme"]) == (first, "x")
+        # what was deleted stays deleted, and whoever goes on without a new run is refused
+        assert answer.body["watermarks"] == {WRITER: 300, "another": 2}
+        assert client.stored(new, *frames(1, 300)) == 300
+        assert client.send(new, *frames(301, 1)).error["code"] == "fenced"
+        assert client.stored(new, *frames(1, 1), writer="another") == 2
+        assert client.send(new, *frames(3, 1), writer="another").status == (409 if is_deleted else 200)
+        assert client.rows(new) == ([] if is_deleted else expected(0, 3))
+        begun = {WRITERS_HEADER: WRITER, BEGUN_HEADER: WRITER}
+        assert client.post("/experiments", {"prefix": first}, **begun).body["id"] == new
+        assert client.stored(new, *frames(301, 1)) == 301
+        # as for one that was deleted under its own name
+        assert client.post(f"/experiments/{old}/restore", {"to": f"{owner}/p/c"}).status == 200
+        assert client.rows(old) == expected(0, 300)
+        for each in (old, new):
+            client.post(f"/experiments/{each}/move", {"to": f"{owner}/p/{each}"})
+            client.ask("DELETE", f"/experiments/{each}")
