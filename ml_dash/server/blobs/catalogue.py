@@ -20,7 +20,7 @@ from ml_dash.server.errors import ApiError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
     from ml_dash.clock import Clock
     from ml_dash.server.db.database import Database
@@ -68,14 +68,26 @@ class Blob(NamedTuple):
         return [number for number in range(1, -(-self.size // self.part_bytes) + 1) if number not in stored]
 
 
-def touch(connection: Connection, owner: str, checksums: Collection[str], now_ns: int) -> None:
-    """Renew the one-day lease of these blobs; skip those that are missing."""
+def touch(
+    connection: Connection,
+    owner: str,
+    checksums: Collection[str],
+    now_ns: int,
+    *conditions: ColumnElement[bool],
+) -> set[str]:
+    """Renew the one-day lease of these blobs, and return those that had one; skip the others.
+
+    What is not returned may be gone, whatever was read before: a collector may have decided at this very moment.
+    """
     ordered = sorted(checksums)
+    leased: set[str] = set()
     for start in range(0, len(ordered), _TOUCHED):
-        own = (BLOBS.c.owner == owner, BLOBS.c.checksum.in_(ordered[start : start + _TOUCHED]))
+        own = (BLOBS.c.owner == owner, BLOBS.c.checksum.in_(ordered[start : start + _TOUCHED]), *conditions)
         # rows are locked in the order of their checksums: two that update them in another order could deadlock
-        connection.execute(select(BLOBS.c.checksum).where(*own).order_by(BLOBS.c.checksum).with_for_update())
+        locked = select(BLOBS.c.checksum).where(*own).order_by(BLOBS.c.checksum).with_for_update()
+        leased.update(connection.execute(locked).scalars())
         connection.execute(update(BLOBS).where(*own).values(touched_ns=now_ns))
+    return leased
 
 
 class BlobCatalogue:
@@ -94,12 +106,8 @@ class BlobCatalogue:
     def missing(self, owner: str, asked: Collection[str]) -> list[str]:
         """Return which of these blobs are not stored, in their order; renew the lease of the others."""
         with self._database.write() as connection:
-            query = select(BLOBS.c.checksum).where(
-                BLOBS.c.owner == owner, BLOBS.c.checksum.in_(list(asked)), BLOBS.c.complete_ns.is_not(None)
-            )
-            stored = set(connection.execute(query).scalars())
-            # in the same transaction: what a client is told to be here must not be collected before it names it
-            touch(connection, owner, stored, self._clock.time_ns())
+            # what a client is told to be here must not be collected before it names it: so what could be leased is here
+            stored = touch(connection, owner, asked, self._clock.time_ns(), BLOBS.c.complete_ns.is_not(None))
         return [checksum for checksum in asked if checksum not in stored]
 
     def begin(self, owner: str, checksum: str, size: int) -> Blob:
@@ -176,10 +184,12 @@ class BlobCatalogue:
             _insert_part(connection, blob.owner, blob.checksum, part)
         return True
 
-    def touch(self, blob: Blob) -> None:
-        """Renew the one-day lease of a blob."""
+    def touch(self, blob: Blob) -> bool:
+        """Renew the one-day lease of a blob; say whether it is still there, as complete as it was when it was found."""
+        is_complete = BLOBS.c.complete_ns.is_not(None)
+        is_same = is_complete if blob.complete else ~is_complete
         with self._database.write() as connection:
-            self._touch(connection, blob)
+            return bool(touch(connection, blob.owner, [blob.checksum], self._clock.time_ns(), is_same))
 
     def finish(self, blob: Blob) -> bool:
         """Mark an upload as complete: all its parts were read, and have the right checksum.

@@ -99,7 +99,9 @@ class BlobTransfers:
         if blob is None:
             raise no_upload(checksum)
         if blob.complete:
-            await self._threads.run(self._catalogue.touch, blob)
+            # it may have been collected since it was found: then the client has to send it again
+            if not await self._threads.run(self._catalogue.touch, blob):
+                raise no_upload(checksum)
             return blob
         if blob.missing:
             raise ApiError(
@@ -145,8 +147,8 @@ class BlobTransfers:
         if hashlib.sha256(body).hexdigest() != checksum:
             raise _damaged(f"the SHA-256 of the body is not {checksum}")
         blob = self._catalogue.find(owner, checksum)
-        if blob is not None and blob.complete:
-            self._catalogue.touch(blob)
+        # it may have been collected since it was found: then it is stored once more
+        if blob is not None and blob.complete and self._catalogue.touch(blob):
             return
         name = None
         if body:
