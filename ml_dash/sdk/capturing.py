@@ -80,9 +80,9 @@ class Capturing:
         self._attempt, self._done = attempt, threading.Event()
         _CAPTOR.add(self)
 
-    def settle(self, seconds: float = _ENDING_SECONDS) -> None:
+    def settle(self) -> None:
         """Wait until the surroundings of the run are read, but not long."""
-        if self._done is not None and self._done.wait(seconds):
+        if self._done is not None and self._done.wait(_ENDING_SECONDS):
             self._done = None
 
     def end(self, traceback: str | None) -> None:

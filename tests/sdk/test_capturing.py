@@ -21,6 +21,12 @@ from ml_dash.sdk import capturing
 from ml_dash.settings import CAPTURED, Settings
 
 
+@pytest.fixture(autouse=True)
+def _no_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long the end of a run waits for what is slow to be read is no part of what is tested."""
+    monkeypatch.setattr(capturing, "_ENDING_SECONDS", 60.0)
+
+
 def experiment(root: Path, **more: Any) -> Experiment:
     return Experiment("a/b/c", dash_root=root, **{"capture": True, **more})
 
