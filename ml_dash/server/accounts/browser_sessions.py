@@ -15,6 +15,7 @@ from ml_dash.protocol import SESSION_COOKIE, TOKEN_CHARACTERS_MAX
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.server.accounts.grants import hash_token
 from ml_dash.server.accounts.token_records import TokenCache
+from ml_dash.server.db.database import take_turn
 from ml_dash.server.db.tables import SESSIONS
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class StoreSessions:
     def _insert(self, secret: str, who: Principal) -> None:
         now = self._clock.time_ns()
         with self._database.write() as connection:
+            take_turn(connection, "sessions")
             # here, not in the background: there is one more to keep, so some may go
             connection.execute(delete(SESSIONS).where(SESSIONS.c.expires_ns <= now))
             # Nor may one token fill the table: a program that signs in for each page ends its own first sessions.

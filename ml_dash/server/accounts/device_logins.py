@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError
 
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.server.accounts.grants import Scope, hash_token
+from ml_dash.server.db.database import take_turn
 from ml_dash.server.db.tables import DEVICE_REQUESTS as REQUESTS
 
 if TYPE_CHECKING:
@@ -157,6 +158,7 @@ class DeviceLogins:
     def _insert(self, **values: str) -> bool:
         now = self._clock.time_ns()
         with self._database.write() as connection:
+            take_turn(connection, "device logins")
             connection.execute(delete(REQUESTS).where(REQUESTS.c.expires_ns < now - _KEPT_NS))
             # Those that have run out take nobody's place, though they are kept a while.
             waiting = select(func.count()).select_from(REQUESTS).where(REQUESTS.c.expires_ns > now)

@@ -29,6 +29,7 @@ from ml_dash.server.accounts.token_records import (
     find_record,
     find_records,
 )
+from ml_dash.server.db.database import take_turn
 from ml_dash.server.db.tables import TOKEN_GRANTS, TOKENS
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ class Tokens:
             self._ensure(_checked_given(given))
             return None
         with self.database.write() as connection:
+            # servers that start at once on a new database: each would show a token of its own
+            take_turn(connection, "first token")
             # one that was revoked or has expired counts: whoever revokes the last one does not want another to appear
             if connection.execute(select(TOKENS.c.id).where(TOKENS.c.admin).limit(1)).first():
                 return None

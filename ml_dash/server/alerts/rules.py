@@ -10,6 +10,7 @@ from sqlalchemy import delete, func, insert, select, update
 from ml_dash.protocol import RULES_MAX, ErrorCode
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.server.catalogue.records import time_or_none
+from ml_dash.server.db.database import take_turn
 from ml_dash.server.db.tables import RULE_FIRINGS, RULE_MESSAGES, RULES
 from ml_dash.server.errors import ApiError
 
@@ -169,6 +170,7 @@ class StoredRules:
         now_ns = self._clock.time_ns()
         made = rule._replace(id=new_id("rul"), created_ns=now_ns, since_ns=now_ns)
         with self._database.write() as connection:
+            take_turn(connection, "rules", rule.owner)
             count = select(func.count()).where(RULES.c.owner == rule.owner)
             if connection.execute(count).scalar_one() >= RULES_MAX:
                 raise ApiError(

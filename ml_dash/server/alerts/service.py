@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -66,6 +67,7 @@ class Alerts:
         self._sender = Sender(self.guard, self.mail, self._waiting, settings.alert_seconds)
         self._teller = Teller(experiments, self.watch, bring_in, self._page_url)
         self._silences = Silences(self._database, self._clock, self.watch)
+        self._refreshing = threading.Lock()
         self._version: tuple[int, int, int] | None = None
         self._under_way: set[asyncio.Task[None]] = set()
         self._looked_at = self._pruned_at = float("-inf")
@@ -80,10 +82,12 @@ class Alerts:
 
     def refresh(self) -> None:
         """Take over the rules that there are, if they have changed; any thread may call it."""
-        version = self.stored.version()
-        if version != self._version:
-            self.watch.set_rules(self.stored.all())
-            self._version = version
+        # one at a time: whoever has read them first must not take them over last
+        with self._refreshing:
+            version = self.stored.version()
+            if version != self._version:
+                self.watch.set_rules(self.stored.all())
+                self._version = version
 
     def wake(self) -> None:
         """Have a round begin soon; any thread may call it."""

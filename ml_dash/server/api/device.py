@@ -5,6 +5,7 @@ Errors of the two endpoints for devices are as the RFCs say, ``{"error", "error_
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -123,10 +124,11 @@ class _Device:
             asked = parse_asked(form.get("scope", ""))
         except ValueError as error:
             raise _refused("invalid_scope", str(error)) from None
+        # before it is begun: of many that ask at once, no more than the limit get on
+        self._begun.count(address, secrets.token_hex(16))
         begun = await self._run(self._logins.begin, client, client_of(request), asked)
         if begun is None:
             raise _refused("temporarily_unavailable", "too many logins are pending", 503, 60)
-        self._begun.count(address, hash_token(begun.device_code))
         base = (self._public_url or address_of_server(request)).rstrip("/")
         where = base + contract.DEVICE_PAGE.path
         code = show_user_code(begun.user_code)
@@ -258,6 +260,8 @@ class _ApprovalPage:
         address = _admitted(request, self._code_attempts)
         code = parse_user_code(given)
         waiting = None if code is None else await self._run(self._logins.waiting, code)
+        # once more: of many codes that are tried at once, no more than the limit are answered
+        _admitted(request, self._code_attempts)
         if waiting is None:
             if code is not None:
                 self._code_attempts.count(address, code)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ml_dash.server.telemetry import Telemetry
 
 
-Superseded: TypeAlias = "Recent[tuple[str, int], dict[tuple[int, int, float], list[tuple[int, int]]]]"
+Superseded: TypeAlias = "Recent[tuple[str, int, int], dict[tuple[int, int, float], list[tuple[int, int]]]]"
 """By experiment and series, which rows of a span are not superseded from a step on."""
 
 

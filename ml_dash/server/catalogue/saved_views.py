@@ -18,6 +18,7 @@ from ml_dash.server.catalogue.shelves import (
     too_many_views,
     too_new,
 )
+from ml_dash.server.db.database import take_turn
 from ml_dash.server.db.tables import VIEWS
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ def _put(
     based_on: str | None,
     values: dict[str, Any],
 ) -> dict[str, Any]:
+    # not only for their number: of two that become the default at once, one takes the other's place
+    take_turn(connection, "views", *shelf)
     current = _current(connection, shelf, id_)
     based_on = checked_base(id_, current, based_on)
     if current is not None and current["format"] > new.format:

@@ -10,6 +10,7 @@ has left its block, what was written is on the disk.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import sqlite3
 import stat
@@ -17,7 +18,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
@@ -152,6 +153,18 @@ def dialect_insert(connection: Connection, table: Table) -> Any:
     """Return an INSERT that may say ON CONFLICT, which SQLAlchemy has for each dialect apart."""
     dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
     return dialect.insert(table)
+
+
+def take_turn(connection: Connection, *what: str) -> None:
+    """Wait for other transactions that write, and are about the same, to end; those that come later wait for this one.
+
+    For whoever counts rows before one is added: on PostgreSQL, two at once would both find room for the last one. On
+    SQLite all that write have turns.
+    """
+    if connection.dialect.name == "postgresql":
+        digest = hashlib.sha256("\0".join(what).encode("utf-8", "surrogatepass")).digest()
+        number = int.from_bytes(digest[:8], "little", signed=True)
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
 
 
 def upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:

@@ -208,9 +208,14 @@ class Compactor:
             )
             in_the_way = BLOCKS.c.first.between(small[0].stored.first, last.first)
             still_there = connection.execute(
-                select(BLOCKS.c.first).where(*own, in_the_way, BLOCKS.c.data.is_not(None))
-            ).scalars()
-            if set(still_there) != {each.stored.first for each in small}:
+                select(BLOCKS.c.first, BLOCKS.c.rows, BLOCKS.c.crc).where(
+                    *own, in_the_way, BLOCKS.c.data.is_not(None)
+                )
+            )
+            # not by their places alone: all rows may have been removed meanwhile, and others be there
+            if set(map(tuple, still_there)) != {
+                (each.stored.first, each.stored.rows, each.stored.crc) for each in small
+            }:
                 return False
             connection.execute(delete(BLOCKS).where(*own, in_the_way, BLOCKS.c.data.is_not(None)))
             connection.execute(

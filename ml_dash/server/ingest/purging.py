@@ -13,6 +13,7 @@ from sqlalchemy import delete, select, update
 
 from ml_dash.server.blobs.trash import throw_away
 from ml_dash.server.catalogue.changes import change_mark
+from ml_dash.server.catalogue.stopping import NOT_ASKED
 from ml_dash.server.db.tables import EXPERIMENTS, METADATA, OBJECTS, WRITERS
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ _EMPTIED = {
         ("status", "status_ns", "host", "pid", "error", "started_ns", "alive_ns", "newest_attempt")
     ),
     **dict.fromkeys(("rows", "metric_rows", "alerts", "attempts"), 0),
+    # of an attempt whose number another one gets
+    **NOT_ASKED,
+    "resumed": False,
 }
 
 

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 
 
 def remembered(
-    known: Superseded, experiment_id: str, series: int
+    known: Superseded, experiment_id: str, info: SeriesInfo
 ) -> dict[tuple[int, int, float], list[Range]]:
-    """Return what is remembered of which rows of a series are superseded: rows keep their indices for ever."""
-    found = known.get((experiment_id, series))
+    """Return what is remembered of which rows of a series are superseded: rows keep their indices as they are there."""
+    # the time of the first row: what is written after all rows were removed has the same numbers
+    key = experiment_id, info.number, info.first_ns
+    found = known.get(key)
     if found is None:
-        found = known[experiment_id, series] = {}
+        found = known[key] = {}
     return found
 
 

@@ -105,7 +105,7 @@ class StoreView(ServedView):
 
     def _remembered(self, series: Series) -> dict[tuple[int, int, float], list[Range]]:
         info = self._index.info(series)
-        return {} if info is None else remembered(self._backend.superseded, self._id, info.number)
+        return {} if info is None else remembered(self._backend.superseded, self._id, info)
 
     def _reaches(self, rows: StoreIndex, series: Series) -> list[Reach]:
         return rows.reaches(series)

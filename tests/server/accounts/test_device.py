@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import re
 import threading
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp import ClientResponse, web
+from aiohttp.test_utils import TestClient, TestServer
 
 from ml_dash.server.accounts.device_logins import CODE_SECONDS, DeviceLogins, Refusal
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.accounts.token_records import CreatedToken
 from ml_dash.server.accounts.tokens import Tokens
+from ml_dash.server.api.device import device_routes
 from tests.server.accounts.device_flow import AUTHORIZE, GRANT, TOKEN, Client, begin, decide, error_of, poll
 from tests.support.account_serving import Hands
 from tests.support.postgres import both_databases, on_postgresql
@@ -222,11 +229,6 @@ async def test_guessing_device_codes_is_limited(client: Client, clock: Hands) ->
 
 
 async def test_the_address_of_the_page_can_be_given(tokens: Tokens) -> None:
-    from aiohttp import web
-    from aiohttp.test_utils import TestClient, TestServer
-
-    from ml_dash.server.api.device import device_routes
-
     app = web.Application()
     app.add_routes(device_routes(tokens, tokens.clock, "https://dash.example.com/"))
     async with TestClient(TestServer(app)) as client:
@@ -312,3 +314,60 @@ def test_of_many_who_decide_one_decision_counts(tokens: Tokens, clock: Hands, ad
     for thread in threads:
         thread.join(60)
     assert sorted(decided) == [False, False, False, True]
+
+
+class Held:
+    """What a server asks its database is held up until it is let go: all requests of a burst are under way together."""
+
+    def __init__(self, tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked = 0
+        self.go, self._news = asyncio.Event(), asyncio.Event()
+        self._run = tokens.database.run
+        monkeypatch.setattr(tokens.database, "run", self._held)
+
+    async def _held(self, function: Callable[..., Any], *args: Any) -> Any:
+        self.asked += 1
+        self._news.set()
+        await self.go.wait()
+        return await self._run(function, *args)
+
+    async def statuses(self, *requests: Coroutine[Any, Any, ClientResponse]) -> list[int]:
+        """The answers to requests, all of which have come before any is answered that asks the database."""
+        tasks = [asyncio.create_task(each) for each in requests]
+        for task in tasks:
+            task.add_done_callback(lambda _: self._news.set())
+        while self.asked + sum(task.done() for task in tasks) < len(tasks):
+            self._news.clear()
+            await self._news.wait()
+        self.go.set()
+        return [(await task).status for task in tasks]
+
+
+async def test_logins_that_begin_at_once_are_limited(
+    tokens: Tokens, clock: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Held(tokens, monkeypatch)
+    app = web.Application()
+    app.add_routes(device_routes(tokens, clock))
+    async with TestClient(TestServer(app)) as client:
+        form = {"client_id": "ml-dash"}
+        statuses = await held.statuses(*(client.post(AUTHORIZE, data=form) for _ in range(40)))
+    assert sorted(statuses) == [200] * 30 + [429] * 10
+
+
+async def test_codes_that_are_guessed_at_once_are_limited(
+    tokens: Tokens, clock: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The right one, too, is told nothing of behind ten wrong ones."""
+    begun = DeviceLogins(tokens, clock).begin("a device", "127.0.0.1", {})
+    assert begun is not None
+    held = Held(tokens, monkeypatch)
+    app = web.Application()
+    app.add_routes(device_routes(tokens, clock))
+    guesses = ["ZZZZZZ" + a + b for a, b in itertools.product("BCDFG", repeat=2)]
+    async with TestClient(TestServer(app)) as client:
+        statuses = await held.statuses(
+            *(client.get("/device", params={"user_code": code}) for code in [*guesses, begun.user_code])
+        )
+    assert sorted(set(statuses)) in ([404, 429], [200, 404, 429])
+    assert statuses.count(404) == 10

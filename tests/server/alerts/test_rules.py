@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -13,7 +15,9 @@ import pytest
 from ml_dash.journal.blocks import Block, Column
 from ml_dash.query.times import iso_time
 from ml_dash.series import Kind, Series
+from ml_dash.server.alerts.rules import ABOVE, WEBHOOK, Condition, Destination, Rule
 from ml_dash.server.runner import EmbeddedServer
+from ml_dash.server.store import Store
 from tests.server.alerts.place import ALERTS, MINUTE, Place
 from tests.support.receiving import Receiver, receiving
 from tests.support.serving import SECOND, TOKEN, Client, objects, run_row, until
@@ -403,3 +407,51 @@ def test_rows_are_stored_whatever_rules_wait_for(place: Place) -> None:
     place.alert(run, "a", "b")
     until(lambda: client.get(f"/experiments/{id_}")["alerts"] == 2, "alerts are counted")
     assert re.fullmatch(r"rul_[0-9a-f]{20}", place.told(place.rule("failed"))["id"])
+
+
+def test_rules_that_were_read_first_are_not_taken_over_last(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rule that was just made fires, though a look at the rules was under way meanwhile."""
+    alerts, inside, go_on = store.alerts, threading.Event(), threading.Event()
+    read = alerts.stored.all
+    rule = Rule(
+        "", "alice", "r", "", Condition(ABOVE, "loss", 1.0), Destination(WEBHOOK, "https://example.org"), None, 0, "a"
+    )  # fmt: skip
+
+    class Turns:
+        """A lock that says when somebody waits for it."""
+
+        def __init__(self) -> None:
+            self._lock = threading.Lock()
+
+        def __enter__(self) -> None:
+            if not self._lock.acquire(blocking=False):
+                go_on.set()
+                self._lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self._lock.release()
+
+    def slowly() -> list[Rule]:
+        found = read()
+        if not inside.is_set():
+            inside.set()
+            assert go_on.wait(60)
+        return found
+
+    def second() -> None:
+        try:
+            alerts.refresh()
+        finally:
+            go_on.set()
+
+    monkeypatch.setattr(alerts, "_refreshing", Turns(), raising=False)
+    monkeypatch.setattr(alerts.stored, "all", slowly)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(alerts.refresh)
+        assert inside.wait(60)
+        made = alerts.stored.add(rule)
+        threads.submit(second).result(60)
+        first.result(60)
+    assert list(alerts.watch.rules.by_id) == [made.id]

@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from ml_dash.server.blobs import collector
 from ml_dash.server.blobs.limits import add_used
 from ml_dash.server.errors import ApiError
 from ml_dash.server.store import Store
+from tests.support.at_once import waits_for_a_lock
 from tests.support.postgres import on_postgresql
 from tests.support.serving import until
 from tests.support.uploads import digest
@@ -77,18 +77,13 @@ def test_what_is_being_collected_is_lacking(unused: Store, monkeypatch: pytest.M
         inside.set()
         assert go_on.wait(60)
 
-    def waits() -> bool:
-        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        with unused.database.read() as connection:
-            return bool(connection.execute(text(query)).scalar_one())
-
     monkeypatch.setattr(collector, "add_used", slowly)
     with ThreadPoolExecutor(2) as threads:
         collected = threads.submit(unused.blob_collector.collect)
         assert inside.wait(60)
         try:
             lacking = threads.submit(unused.blob_catalogue.missing, "alice", [NAME])
-            until(waits, "whoever asks waits for the collector")
+            until(lambda: waits_for_a_lock(unused.database), "whoever asks waits for the collector")
         finally:
             go_on.set()
         assert (collected.result(60), lacking.result(60)) == (1, [NAME])

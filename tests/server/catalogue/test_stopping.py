@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ml_dash.server.runner import EmbeddedServer
-from tests.support.serving import NOON, SECOND, Answer, Client, frame, numbers, run_row
+from tests.support.serving import NOON, SECOND, TOKEN, Answer, Client, frame, numbers, run_row
 
 OTHER = "0123456789abcdef-1f-00000000"
 A, B = "a" * 16, "b" * 16
@@ -166,6 +167,24 @@ def test_a_request_follows_an_experiment_that_is_moved_and_comes_back_from_the_t
     assert (gone.status, gone.error["code"]) == (410, "gone")
     client.post(f"/experiments/{experiment}/restore", {})
     assert told(client, experiment) == [A]
+
+
+def test_a_request_goes_with_the_rows_that_are_removed_for_good(tmp_path: Path) -> None:
+    """What is sent anew has attempts of the same numbers, which nobody has asked."""
+    with EmbeddedServer(data=tmp_path, admin_token=TOKEN, deleted_age=0.0) as server:
+        assert server.store is not None
+        client = Client(server.url, TOKEN)
+        experiment = client.create("alice/p/n")
+        client.stored(experiment, start(1))
+        assert ask(client, experiment).status == 200
+        assert client.ask("DELETE", f"/experiments/{experiment}").status == 200
+        assert server.store.purger.collect() == 1
+        again = client.post("/experiments", {"prefix": "alice/p/n", "recreate": True}).body
+        assert (again["id"], again["stop"]) == (experiment, None)
+        assert told(client, experiment, start(1, B)) is None
+        assert client.get(f"/experiments/{experiment}")["stop"] is None
+        assert ask(client, experiment, reason="now").body["stop"]["reason"] == "now"
+        assert told(client, experiment) == [B]
 
 
 def test_who_may_only_read_asks_no_run_to_stop(server: EmbeddedServer, client: Client, owner: str) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
+from ml_dash.journal.blocks import Block, Column
+from ml_dash.server.runner import EmbeddedServer
 from tests.support.attempts import RESUMED, A, B, C, attempt
-from tests.support.serving import NOON, SECOND, Client, frame, numbers, run_row
+from tests.support.serving import NOON, SECOND, TOKEN, TRAIN, Client, frame, numbers, run_row
 
 SENT = {A: attempt(0, range(4), "FAILED"), B: attempt(100, range(2, 6), None), C: attempt(200, range(4, 8))}
 
@@ -73,6 +77,29 @@ def test_the_newest_attempt_is_shown_for_a_step_in_whatever_order_they_come(
     ]  # fmt: skip
     answer = client.ask("GET", f"/experiments/{experiment}/metrics/rows?name=train&attempt=4")
     assert (answer.status, answer.error["code"]) == (400, "invalid")
+
+
+def test_rows_that_are_sent_anew_are_not_taken_for_those_that_were_removed(tmp_path: Path) -> None:
+    """They have the same places; which of them are superseded is another question."""
+    with EmbeddedServer(data=tmp_path, admin_token=TOKEN, deleted_age=0.0) as server:
+        assert server.store is not None
+        client = Client(server.url, TOKEN)
+        experiment = client.create("alice/p/n")
+
+        def steps(order: Sequence[int]) -> list[int]:
+            first = Block(TRAIN, [NOON + step for step in order], [Column("step", "i", None, list(order))])
+            began = frame(1, run_row(NOON, "start", status="RUNNING"))
+            client.stored(experiment, began, frame(2, first), writer=A)
+            for each in RESUMED[B]:
+                client.stored(experiment, each, writer=B)
+            page = client.get(f"/experiments/{experiment}/metrics/rows", name="train")
+            return [row["data"]["step"] for row in page["data"]]
+
+        assert steps([0, 1, 2, 3]) == [0, 1, 2, 3, 4, 5]
+        assert client.ask("DELETE", f"/experiments/{experiment}").status == 200
+        assert server.store.purger.collect() == 1
+        assert client.post("/experiments", {"prefix": "alice/p/n", "recreate": True}).status == 200
+        assert steps([3, 2, 1, 0]) == [1, 0, 2, 3, 4, 5]
 
 
 def test_two_attempts_of_one_writer_in_one_request_are_told_apart(client: Client, owner: str) -> None:

@@ -199,6 +199,22 @@ def test_two_processes_that_merge_the_same_blocks_do_it_once(idle: EmbeddedServe
     assert objects_there(store) == objects_in_use(store)
 
 
+def test_rows_that_were_removed_while_they_are_merged_do_not_come_back(tmp_path: Path) -> None:
+    """And others of an experiment that was sent anew stay, though they have the same places."""
+    with EmbeddedServer(data=tmp_path, admin_token=TOKEN, compact_rows=1 << 40, deleted_age=0.0) as server:
+        store, client = opened(server), Client(server.url, TOKEN)
+        experiment = client.create()
+        client.stored(experiment, *frames(1, 20))
+        seen = store.compactor._small(experiment, 1, 0)
+        assert client.ask("DELETE", f"/experiments/{experiment}").status == 200
+        assert store.purger.collect() == 1
+        assert store.compactor._replace(experiment, 1, seen) == 0
+        assert client.post("/experiments", {"prefix": "alice/vision/run", "recreate": True}).status == 200
+        client.stored(experiment, frame(1, numbers(100, 20)))
+        assert store.compactor._replace(experiment, 1, seen) == 0
+        assert client.rows(experiment) == expected(100, 20)
+
+
 def test_rows_that_arrive_while_blocks_are_merged_are_in_their_places(
     idle: EmbeddedServer, client: Client
 ) -> None:
