@@ -14,7 +14,7 @@ from ml_dash.protocol import READ_LIMIT_MAX
 from ml_dash.query.times import NANOSECONDS, iso_time
 from ml_dash.series import Kind
 from ml_dash.server.catalogue.changes import Seen, change_mark, parse_seen, seen
-from ml_dash.server.catalogue.moving import locked, meant
+from ml_dash.server.catalogue.moving import locked, meant, name_back
 from ml_dash.server.catalogue.records import STALE, Found, exists, gone, no_such_experiment, time_or_none
 from ml_dash.server.catalogue.run_status import open_runs
 from ml_dash.server.catalogue.stopping import read_stops, stop_of
@@ -257,6 +257,8 @@ class Experiments:
                 known, cursor = _told(_watermarks(connection, row.id, READ_LIMIT_MAX + 1), READ_LIMIT_MAX)
                 raise gone(row.prefix, watermarks=known, watermarksCursor=cursor)
             else:
+                if row.deleted_ns is not None:
+                    row = name_back(connection, row, asked.identity, now)
                 experiment_id = row.id
                 _change(connection, row, asked.description, now)
             record = self._record(connection, experiment_id, _FULL)

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import bindparam, delete, select, update
 
+from ml_dash.server.catalogue.records import exists, own_prefix, prefix_of_succeeded
 from ml_dash.server.db.database import upsert
 from ml_dash.server.db.tables import EXPERIMENTS, FORMER_PREFIXES, WRITERS
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import Connection, Row
+
+    from ml_dash.identity import Identity
 
 
 def meant(connection: Connection, prefix: str, writers: Sequence[str] | None) -> Row[Any] | None:
@@ -87,3 +90,28 @@ def note_move(connection: Connection, experiment_id: str, before: str, after: st
     )
     row = {"prefix": before, "experiment_id": experiment_id, "moved_ns": now_ns}
     upsert(connection, FORMER_PREFIXES, [row])
+
+
+def name_back(connection: Connection, deleted: Row[Any], to: Identity, now_ns: int) -> Row[Any]:
+    """Return a deleted experiment that is to come back: if it gave its name away, with the one that is asked for.
+
+    Raises:
+        ApiError: 409: another one has that name.
+    """
+    before = own_prefix(deleted.prefix)
+    if deleted.prefix == before:
+        return deleted
+    holder = locked(connection, EXPERIMENTS.c.prefix == to.prefix)
+    if holder is not None and holder.deleted_ns is None:
+        raise exists(
+            to.prefix, f"restore {before!r}, which was deleted, under another name (`ml-dash restore --to`)"
+        )
+    if holder is not None:
+        _rename(connection, holder.id, prefix=prefix_of_succeeded(to.prefix, holder.id))
+    _rename(connection, deleted.id, prefix=to.prefix, project=to.project, folder=to.folder, name=to.name)
+    note_move(connection, deleted.id, before, to.prefix, now_ns)
+    return locked(connection, EXPERIMENTS.c.id == deleted.id) or deleted
+
+
+def _rename(connection: Connection, experiment_id: str, **values: str) -> None:
+    connection.execute(update(EXPERIMENTS).where(EXPERIMENTS.c.id == experiment_id).values(**values))

@@ -170,3 +170,27 @@ def test_begun_anew_under_a_name_that_another_one_has_by_now(client: Client, own
         for each in (old, new):
             client.post(f"/experiments/{each}/move", {"to": f"{owner}/p/{each}"})
             client.ask("DELETE", f"/experiments/{each}")
+
+
+def test_what_comes_back_when_its_name_was_given_away_has_the_one_that_it_is_asked_for(
+    client: Client, owner: str
+) -> None:
+    """It was moved and deleted, another one took its last name, and its journal is sent under its first."""
+    first, moved = f"{owner}/p/a", f"{owner}/q/b"
+    old = client.create(first)
+    client.stored(old, *frames(1, 2))
+    other = client.create(f"{owner}/p/other")
+    assert client.post(f"/experiments/{old}/move", {"to": moved}).status == 200
+    assert client.ask("DELETE", f"/experiments/{old}").status == 200
+    assert client.post(f"/experiments/{other}/move", {"to": moved}).status == 200
+    wish = {"prefix": first, "recreate": True}
+    taken = client.create(f"{owner}/p/taken")
+    assert client.post(f"/experiments/{taken}/move", {"to": first}).status == 200
+    refused = client.post("/experiments", wish, **{WRITERS_HEADER: WRITER})
+    assert (refused.status, refused.error["code"]) == (409, "exists")
+    assert client.post(f"/experiments/{taken}/move", {"to": f"{owner}/p/taken"}).status == 200
+    back = client.post("/experiments", wish, **{WRITERS_HEADER: WRITER})
+    assert (back.status, back.body["id"], back.body["prefix"]) == (200, old, first)
+    assert (back.body["project"], back.body["name"]) == ("p", "a")
+    assert client.rows(old) == expected(0, 2)
+    assert [each["id"] for each in client.get("/experiments", search=first)["data"]] == [old]
