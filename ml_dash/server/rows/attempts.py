@@ -72,7 +72,12 @@ def read_spans(
     """Return whose the rows of a series are; those from before that was noted are the first attempt's."""
     rows = connection.execute(
         select(SPANS.c.first, SPANS.c.opening, SPANS.c.writer)
-        .where(SPANS.c.experiment_id == experiment_id, SPANS.c.series == info.number)
+        # those of rows that have come since the series was looked at are left out
+        .where(
+            SPANS.c.experiment_id == experiment_id,
+            SPANS.c.series == info.number,
+            SPANS.c.first < info.rows,
+        )
         .order_by(SPANS.c.first)
     ).all()
     numbers = {opening.at: attempt.number for attempt in attempts for opening in attempt.openings}
@@ -82,7 +87,8 @@ def read_spans(
         spans.append(Span(first, row.first, owner))
         first = row.first
         if row.opening is not None:
-            owner = numbers[row.opening]
+            # an attempt that has begun since the others were read is behind them, and none of its rows is superseded
+            owner = numbers.get(row.opening, len(attempts) + 1)
         else:
             born = attempt_at(attempts, row.writer)
             owner = 1 if born is None else born.number

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash.journal.blocks import Block, Column
+from ml_dash.series import Kind, Series
 from ml_dash.server.runner import EmbeddedServer
 from tests.support.attempts import RESUMED, A, B, C, attempt
 from tests.support.serving import NOON, SECOND, TOKEN, TRAIN, Client, frame, numbers, run_row
@@ -100,6 +101,43 @@ def test_rows_that_are_sent_anew_are_not_taken_for_those_that_were_removed(tmp_p
         assert server.store.purger.collect() == 1
         assert client.post("/experiments", {"prefix": "alice/p/n", "recreate": True}).status == 200
         assert steps([3, 2, 1, 0]) == [1, 0, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("looks_up", [False, True])
+def test_an_attempt_that_begins_while_somebody_looks_at_others_is_in_nobodys_way(
+    server: EmbeddedServer, client: Client, owner: str, *, looks_up: bool
+) -> None:
+    """Somebody knows of two attempts, or of their rows, when a third one begins: they see it, or what was before it."""
+    experiment = client.create(f"{owner}/p/n")
+    other = Series(Kind.METRIC, "val")
+    for writer in (A, B):
+        for each in RESUMED[writer][:2]:
+            client.stored(experiment, each, writer=writer)
+        client.stored(experiment, frame(3, numbers(0, 2, other)), writer=writer)
+    assert server.store is not None
+    view = server.store.view(experiment)
+
+    def steps(series: Series) -> list[int]:
+        with view.charting(series) as source:
+            found = [
+                step
+                for _, block in source.shown.blocks()
+                for each in block.columns
+                if each.field == "step"
+                for step in map(int, each.values)
+            ]
+            assert source.shown.count == len(found)
+            return found
+
+    if looks_up:
+        view.prepare([TRAIN, other], 0)
+    else:
+        assert steps(TRAIN) == [0, 1, 2, 3, 4, 5]
+    for each in RESUMED[C][:2]:
+        client.stored(experiment, each, writer=C)
+    client.stored(experiment, frame(3, numbers(0, 4, other)), writer=C)
+    assert steps(TRAIN) == ([0, 1, 2, 3] if looks_up else [0, 1, 2, 3, 4, 5])
+    assert steps(other) == ([0, 1, 0, 1] if looks_up else [0, 1, 0, 1, 0, 1, 2, 3])
 
 
 def test_two_attempts_of_one_writer_in_one_request_are_told_apart(client: Client, owner: str) -> None:
