@@ -339,12 +339,12 @@ class Backlog:
 
     def _take_out(self, slab: Slab) -> None:
         self._collect_now()
-        items: list[Item] = []
-        for item in (*self.taken.items, *self.events):
-            items += item.cut() if isinstance(item, Chunk) else [item]
+        # a caller that has found no slab, once, may put more meanwhile, without a lock
+        waiting = tuple(self.events)
+        items = _without_chunks((*self.taken.items, *waiting))
         more = sum(map(rows_of, items)) - len(items)
         columns = sum(type(item) is ColumnEvent for item in items)
-        self.events[:] = items
+        self.events[: len(waiting)] = items
         self._more_rows, self._column_events, self.taken = more, columns, NOTHING
         self.slab = None  # first, as in `remove_released`
         slab.remove()
@@ -361,6 +361,10 @@ class Backlog:
         self._column_events -= type(event) is ColumnEvent
         self._more_rows -= rows_of(event) - 1
         self.dropped[reason] += rows_of(event)
+
+
+def _without_chunks(items: Sequence[Item]) -> list[Item]:
+    return [event for item in items for event in (item.cut() if isinstance(item, Chunk) else [item])]
 
 
 def _large_bytes_of(item: Item) -> int:

@@ -6,9 +6,9 @@ Only the transport waits for the loop: aiohttp takes a third of a second to impo
 
 from __future__ import annotations
 
-import functools
 import threading
 from collections import Counter, deque
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ml_dash.clock import SYSTEM_CLOCK
@@ -76,20 +76,29 @@ class Logged(Protocol):
 
 
 class _Mark:
-    """What is logged by now; `has` says whether the server has the frames up to a number, or will not get them."""
+    """What is logged by now; `has` says whether the server has the frames up to a number, or will not get them.
 
-    def __init__(self, logged: Logged, writer: JournalWriter, has: Callable[[int], bool]) -> None:
+    With the `blobs` that are to be sent by now, where these are given.
+    """
+
+    def __init__(
+        self, logged: Logged, writer: JournalWriter, has: Callable[[int], bool], blobs: BlobLedger | None
+    ) -> None:
         self._logged = logged
         self._goal = logged.put_so_far()
         self._writer = writer
         self._has = has
         self._seq: int | None = None
+        self._blobs = blobs
+        self._awaited = frozenset(blobs.awaited if blobs is not None else ())
 
     def is_reached(self) -> bool:
         """Whether the server has all of it."""
         if self._seq is None and self._logged.is_written(self._goal):
             self._seq = self._writer.written_seq
-        return self._seq is not None and self._has(self._seq)
+        blobs = self._blobs
+        waits = blobs is not None and (blobs.in_doubt or not self._awaited.isdisjoint(blobs.awaited))
+        return self._seq is not None and self._has(self._seq) and not waits
 
 
 class _Sayings:
@@ -140,10 +149,9 @@ class Delivery:
         self._writer = writer
         self._logged = logged
         self._threads = threads
-        self._waited = 0.0
+        self._waited, self._token_problem = 0.0, ""
         self._finished = threading.Event()
         self._running = self._stopped = self._silent = False
-        self._token_problem = ""
         self._earlier = self._make_earlier() if self._destination.keeps else None
         self._prepare()
 
@@ -184,9 +192,7 @@ class Delivery:
             self._writer_id,
             self.blobs,
             lambda: uploader.state,
-            lambda: (
-                _Mark(self._logged, self._writer, functools.partial(uploader.has, self._writer_id)).is_reached
-            ),
+            self.begin_mark,
             keeps=self._destination.keeps,
         )
 
@@ -319,6 +325,11 @@ class Delivery:
             self.blobs.withdraw(checksum)
             raise
         self._blob_uploader.nudge()
+
+    def begin_mark(self, blobs: BlobLedger | None = None) -> Callable[[], bool]:
+        """Return what tells whether the server has all that is logged by now, with `blobs` too; see `_Mark`."""
+        has = partial(self._uploader.has, self._writer_id)
+        return _Mark(self._logged, self._writer, has, blobs).is_reached
 
     def nudge(self) -> None:
         """Say that frames were written."""
@@ -466,7 +477,7 @@ class _OneByOne:
     """Is over when the first is, and then the others; each is asked for then: an answer for rows tells of hope."""
 
     def __init__(self, first: threading.Event, *others: Callable[[], threading.Event]) -> None:
-        self._events: list[Callable[[], threading.Event]] = [lambda: first, *map(functools.cache, others)]
+        self._events: list[Callable[[], threading.Event]] = [lambda: first, *map(cache, others)]
 
     def is_set(self) -> bool:
         return all(event().is_set() for event in self._events)

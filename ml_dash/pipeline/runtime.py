@@ -6,7 +6,6 @@ import gc
 import os
 import sys
 import threading
-import weakref
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -22,7 +21,7 @@ from ml_dash.pipeline.exit import Exit
 from ml_dash.pipeline.hooks import Hooks
 from ml_dash.pipeline.senders import ChannelKey, replay_to, writers_to
 from ml_dash.pipeline.solitude import Solitude
-from ml_dash.pipeline.threads import apart, begin_apart
+from ml_dash.pipeline.threads import LivingSet, apart, begin_apart
 from ml_dash.pipeline.worker import Worker
 from ml_dash.query.axes.ranks import rank_of
 from ml_dash.slabs.bell import forget_bell
@@ -175,12 +174,12 @@ class Runtime:
         self.closing = False
         """Whether the process is about to end: what is still logged is written before the call returns."""
         self._replays: dict[Destination, Replay] = {}
-        self._born: weakref.WeakSet[Channel] = weakref.WeakSet()
+        self._born: LivingSet[Channel] = LivingSet()
         self._exit = Exit(self)
         pause, go_on = partial(before_fork, self._born), partial(after_fork, self._born)
         self._hooks = Hooks(pause, go_on, self._after_fork, self._exit)
         # Whoever may hold an object of ours in a forked child is told, the runs that have ended too.
-        self._handles: weakref.WeakSet[OpenRun] = weakref.WeakSet()
+        self._handles: LivingSet[OpenRun] = LivingSet()
 
     def opened(
         self,

@@ -1,4 +1,4 @@
-"""Threads that wait for the disk or the network, and ways to wait for threads.
+"""Threads that wait for the disk or the network, ways to wait for threads, and a set that threads walk over.
 
 Problem: much of the work comes up while the interpreter is ending. Some versions of Python start no thread then, and
 an executor of `concurrent.futures` takes no work from that moment on. So a `WorkThread` is started together with the
@@ -11,13 +11,14 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import weakref
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ml_dash.notices import logger
 from ml_dash.spawning import start_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _T = TypeVar("_T")
 
@@ -150,3 +151,19 @@ async def wait_for(pending: Pending, timeout: float | None) -> None:
         while not pending.is_set():
             await sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+class LivingSet(weakref.WeakSet[_T]):
+    """A set that keeps none of its members, and that others may add to while somebody walks over it.
+
+    `weakref.WeakSet` raises RuntimeError then: the exit of a process, or a fork, in one thread would stop in its middle
+    because a run begins in another one. No lock: a signal handler may walk, in the middle of an `add`.
+    """
+
+    def __iter__(self) -> Iterator[_T]:
+        """Walk over those that are there now."""
+        while True:
+            try:
+                return iter(tuple(super().__iter__()))
+            except RuntimeError:
+                continue  # one was added in the middle

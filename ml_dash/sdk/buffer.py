@@ -149,29 +149,33 @@ class Store:
         self._port.check()
         fixed = {name: plain(value, represent) for name, value in data.items()}
         take(deferred_in(fixed))
-        self._fixed = {**self._fixed, **fixed}
+        with self._lock:
+            self._fixed = {**self._fixed, **fixed}
 
     def summarize(self, names: tuple[str, ...], *, clear: bool = True) -> None:
         """Log one row of the fields that were set and of aggregations of the others; none where there is nothing."""
         aggregations = parse_aggregations(names)
-        self._port.check()
+        # Before anything is taken: another thread may end the run meanwhile, and would find nothing that is left.
+        put = self._port.opened()
         if clear:
             row = self._take(aggregations)
         else:
             with self._lock:
                 # Copies, for the worker reads those on a device later, when more may have been added.
                 copies = {name: numbers.copy() for name, numbers in self._fields.items()}
-                self._has_news = False
-            row = {**self._fixed, **_summary(copies, aggregations)}
+                fixed, self._has_news = self._fixed, False
+            row = {**fixed, **_summary(copies, aggregations)}
         if row:
             now = time_ns()
-            self._port.write(now, row)
+            self._port.write(now, row, put)
             LATEST.time_ns = now
 
     def log_means(self, put: Put | None) -> None:
         """Log the summary of what is left when the run ends, by `put` where the port is closed."""
-        if self:
-            self._port.write(time_ns(), self._take(parse_aggregations(())), put)
+        with self._lock:  # a summary that another thread logs may have taken all of it
+            row = self._take(parse_aggregations(())) if self else {}
+        if row:
+            self._port.write(time_ns(), row, put)
 
     @explained("exp.metrics('train').buffer.peek('loss', limit=5)")
     def peek(self, keys: tuple[str, ...], limit: Any) -> dict[str, list[float]]:
@@ -187,8 +191,8 @@ class Store:
     def _take(self, aggregations: tuple[Aggregation, ...]) -> dict[str, Any]:
         with self._lock:
             taken, self._fields = self._fields, {}
+            fixed, self._fixed = self._fixed, {}
             self._has_news = False
-        fixed, self._fixed = self._fixed, {}
         return {**fixed, **_summary(taken, aggregations)}
 
 

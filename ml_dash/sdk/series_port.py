@@ -95,8 +95,14 @@ class Port:
 
     def check(self) -> None:
         """Raise `NotStartedError` unless the run is open."""
-        if self.queue is self._closed:
+        self.opened()
+
+    def opened(self) -> Put:
+        """Return what takes rows, also of a run that ends in another thread meanwhile; raises as `check` does."""
+        queue = self.queue
+        if queue is self._closed:
             self._closed.put(b"")
+        return queue.put
 
     def write(self, time_ns: int, fields: dict[str, Any], put: Put | None = None) -> None:
         """Put a row, whatever its values: what cannot be stored is stored as its `repr`, with one warning a key.

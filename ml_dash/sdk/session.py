@@ -194,8 +194,9 @@ class Session:
                 self.tell_missing()
             return self.local_view
         # The server must have been given all that this process logged before it is asked.
-        result = self.flush()
-        if result.pending:
+        has_all = _flush(self, None)
+        result = flush_result(self.channel, self.status())
+        if result.pending and not has_all:
             raise ServerUnavailableError(
                 f"{self.destination.url} cannot answer for {self.prefix!r}: {result.pending} events have not arrived "
                 f"yet ({result.reason}). They are safe in {self.directory}; read again when the server is back"
@@ -273,12 +274,7 @@ class Session:
 
     def flush(self, timeout: float | None = None) -> FlushResult:
         """Wait for the disk and the server; see `Experiment.flush`."""
-        if self.channel is not None:
-            started = SYSTEM_CLOCK.monotonic()
-            done = RUNTIME.flush(self.channel, timeout)
-            # What is not even on disk cannot be at the server: the rest of the time would be waited in vain.
-            if done and self.channel.delivery is not None:
-                self.channel.delivery.begin_wait().wait(self._server_timeout(timeout, started))
+        _flush(self, timeout)
         return flush_result(self.channel, self.status())
 
     async def aflush(self, timeout: float | None = None) -> FlushResult:
@@ -288,10 +284,11 @@ class Session:
             done = RUNTIME.begin_flush(self.channel)
             await wait_for(done, timeout)
             if done.is_set() and (delivery := self.channel.delivery) is not None:
-                await wait_for(delivery.begin_wait(), self._server_timeout(timeout, started))
+                await wait_for(delivery.begin_wait(), self.server_timeout(timeout, started))
         return flush_result(self.channel, self.status())
 
-    def _server_timeout(self, timeout: float | None, started: float) -> float:
+    def server_timeout(self, timeout: float | None, started: float) -> float:
+        """Return the seconds that a flush which has `started` may wait for the server."""
         if timeout is None:
             return self.settings.flush_timeout
         # The caller has named one time for both waits.
@@ -396,3 +393,18 @@ def _tell_missing(session: Session) -> bool:
             for text in missing_of(run, dead_only=True):
                 warn_user(f"{session.prefix}: {text}", JournalDamageWarning)
     return True
+
+
+def _flush(session: Session, timeout: float | None) -> bool:
+    """Do as `Session.flush`; True where all has arrived that was logged before, whatever others log meanwhile."""
+    channel = session.channel
+    if channel is None:
+        return True
+    started = SYSTEM_CLOCK.monotonic()
+    delivery = channel.delivery
+    has_arrived = bool if delivery is None else delivery.begin_mark(delivery.blobs)
+    # What is not even on disk cannot be at the server: the rest of the time would be waited in vain.
+    if RUNTIME.flush(channel, timeout) and delivery is not None:
+        has_arrived()  # notes up to which frame it is, before there are more
+        delivery.begin_wait().wait(session.server_timeout(timeout, started))
+    return has_arrived() and delivery is channel.delivery

@@ -11,6 +11,7 @@ from ml_dash.errors import JournalVersionError
 from ml_dash.journal.blocks import block_rows
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.index import JournalIndex
+from ml_dash.processes import process_alive, process_space
 from ml_dash.protocol import DESCRIBED, SAID
 from ml_dash.query.runs import WriterRuns, fold_runs, writer_runs
 from ml_dash.series import Kind, Series
@@ -36,6 +37,7 @@ class _Told(NamedTuple):
     done: frozenset[str]
     unreadable: dict[str, str]
     torn: dict[str, int]
+    processes: dict[str, tuple[int, str | None]]
 
 
 class Manifest:
@@ -117,6 +119,15 @@ class Manifest:
             told = self._read(anew=True)  # by now, others may be dead or silent
         return told.done
 
+    def of_others(self) -> frozenset[str]:
+        """Return the writers whose process is another one of this machine that lives: it sends what it has written."""
+        processes = self._read().processes
+        return frozenset(
+            writer
+            for writer, (pid, born) in processes.items()
+            if pid != os.getpid() and process_alive(pid, born)
+        )
+
     def torn(self) -> Mapping[str, int]:
         """Return how many bytes at the ends of a writer's files are no complete frame, for those that are done."""
         told = self._read()
@@ -184,6 +195,7 @@ class Manifest:
             ),
             index.unreadable,
             torn,
+            {writer: process for writer, own in runs.items() if (process := _process_of(own)) is not None},
         )
 
 
@@ -204,6 +216,15 @@ def _begins(index: JournalIndex, catalogue: Catalogue, after: int) -> bool:
                 if any(fields.get("event") == "start" for fields in block_rows(block)):
                     return True
     return False
+
+
+def _process_of(runs: WriterRuns) -> tuple[int, str | None] | None:
+    """Return the process of a writer's newest start, and which one of that number; None where it is none of here."""
+    start = next((fields for _, fields in reversed(runs.rows) if fields.get("event") == "start"), {})
+    pid, born, space = start.get("pid"), start.get("born"), start.get("space")
+    if not isinstance(pid, int) or space is None or space != process_space():
+        return None
+    return pid, born if isinstance(born, str) else None
 
 
 def _url_of(runs: WriterRuns) -> str | None:

@@ -88,6 +88,11 @@ class BlobLedger:
             return sum(self._sizes.values())
 
     @property
+    def in_doubt(self) -> bool:
+        """Whether the server has forgotten some of what it had, and was not asked yet which."""
+        return self._in_doubt
+
+    @property
     def awaited(self) -> list[str]:
         """The blobs of which it is not known that the server has them."""
         with self._lock:

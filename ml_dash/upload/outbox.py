@@ -68,12 +68,15 @@ def _those_in(own: Container[str], writers: Iterable[str]) -> frozenset[str]:
     return frozenset(writer for writer in writers if writer in own)
 
 
-def leftovers(directories: Iterable[str], url: str, own: Container[str] = frozenset()) -> Iterator[Leftover]:
+def leftovers(
+    directories: Iterable[str], url: str, own: Container[str] = frozenset(), *, are_removed: bool = False
+) -> Iterator[Leftover]:
     """Yield what earlier runs that were meant for a server have left; what cannot be read is told, and passed over.
 
     Looked into are only experiments whose newest run was meant for this server, which a side file tells: a root may
     hold thousands of others. `ml-dash sync` looks into all of them.
-    Left out are `own` writers, of this process: it sends what they write.
+    Left out are `own` writers, of this process: it sends what they write. So does any other process that lives, and
+    where journals `are_removed` when they are sent, its own must not be removed under it: it would take them for lost.
     """
     for directory in directories:
         try:
@@ -84,9 +87,10 @@ def leftovers(directories: Iterable[str], url: str, own: Container[str] = frozen
             left = unsent(directory, url) | {marker.writer for marker in markers(directory)}
             if left:
                 meant = {writer for writer, target in manifest.meant_for().items() if target == url}
-                found = frozenset(
-                    writer for writer in left & meant & manifest.done_writers() if writer not in own
-                )
+                done = left & meant & manifest.done_writers()
+                found = frozenset(writer for writer in done if writer not in own)
+                if found and are_removed:
+                    found -= manifest.of_others()
                 if found:
                     yield Leftover(directory, found)
         except (OSError, MLDashError) as error:
@@ -153,10 +157,15 @@ def clear(root: str, directory: str, names: Iterable[str]) -> None:
     # Asked first: where nobody can tell, nothing must have been removed yet.
     has_unsent = bool(markers(directory))
     kept = 0
-    for name in os.listdir(journal):
+    try:
+        names_there = os.listdir(journal)
+    except FileNotFoundError:
+        return  # another process has removed what was left, and with it the directory
+    for name in names_there:
         named = parse_segment_name(name)
         if named is not None and named[0] in done:
-            os.remove(os.path.join(journal, name))
+            with contextlib.suppress(FileNotFoundError):  # another process has removed it
+                os.remove(os.path.join(journal, name))
         else:
             kept += 1
     # After the segments: were it the other way round, a crash in between would make all of them count as not sent.
@@ -267,4 +276,5 @@ class Replay:
         # What is in the directories of runs that are open is sent with these.
         open_now = self._open_now()
         directories = [each.directory for each in found.experiments if each.directory not in open_now]
-        return list(leftovers(directories, str(self._destination.url), self._own()))
+        url, are_removed = str(self._destination.url), not self._destination.keeps
+        return list(leftovers(directories, url, self._own(), are_removed=are_removed))

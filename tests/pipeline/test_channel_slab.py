@@ -525,3 +525,16 @@ def test_what_closes_a_journal_takes_no_slab_from_a_run_that_has_begun_meanwhile
     assert channel.queue.kind == "shared memory"
     channel.flush()
     assert bench.found() == list(range(10))
+
+
+def test_a_row_that_is_put_without_a_lock_while_a_slab_is_emptied_stays(tmp_path: Path) -> None:
+    """By a thread that found no slab, and comes to the list when one was made, used and given up."""
+    bench = SlabBench(tmp_path)
+    bench.log(*range(5))
+    queue, late = bench.channel.queue, itertools.count(5)
+    queue.leave_slab()
+    with at_each_line(lambda: queue.events.append(bench.event(next(late))), every=2):
+        queue.forget_slab()
+    assert next(late) > 10
+    bench.channel.flush()
+    assert sorted(bench.found()) == list(range(next(late) - 1))

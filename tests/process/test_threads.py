@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash import Experiment, ExperimentStatus, NotStartedError
+from ml_dash.pipeline.runtime import RUNTIME
 from tests.support.processes import LOGS, Journal, metric
 
 PREFIX = "alice/vision/threads"
@@ -215,6 +216,28 @@ def test_runs_of_one_experiment_that_begin_and_end_in_many_threads_lose_nothing(
         name: list(range(count)) for name, count in logged.items()
     }
     assert journal.ends() == ["COMPLETED"] * 24
+
+
+def test_who_looks_through_all_runs_is_not_stopped_by_one_that_begins(
+    tmp_path: Path, eager_switches: None
+) -> None:
+    """As an exit, SIGTERM and a fork do: what comes behind an error there would not be done."""
+    over = threading.Event()
+
+    def begin() -> None:
+        try:
+            for number in range(40):
+                with Experiment(f"{PREFIX}{number}", dash_root=tmp_path, echo=False).run as exp:
+                    exp.metrics("train").log(step=number)
+        finally:
+            over.set()
+
+    def look() -> None:
+        while not over.is_set():
+            RUNTIME.runs()
+            RUNTIME.senders_own("http://127.0.0.1:9")
+
+    together([begin, look, look])
 
 
 def test_a_full_queue_blocks_many_threads_and_loses_nothing(

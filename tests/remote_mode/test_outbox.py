@@ -15,8 +15,8 @@ from ml_dash import Experiment, ServerUnavailableError
 from ml_dash.client.destination import destination
 from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.server.runner import EmbeddedServer
-from ml_dash.upload.outbox import Replay, clear
-from tests.support.processes import PREFIX, Scripts
+from ml_dash.upload.outbox import Replay, clear, leftovers
+from tests.support.processes import PREFIX, Scripts, expect_line, finish
 from tests.support.seen import Seen, law, until
 from tests.support.unreadable import forbidden, unreadable
 
@@ -74,6 +74,47 @@ def test_reads_see_what_was_logged_before_them(remote: Experiment, seen: Seen) -
         law(remote)
     assert remote.view.run().status == "COMPLETED"
     assert seen.values("step") == list(range(ROWS))
+
+
+def test_a_read_does_not_wait_for_what_is_logged_after_it_began(
+    remote: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By another thread, which logs on: the server can answer for all that came before."""
+    with remote.run:
+        remote.metrics("train").log(step=0)
+        session = remote._session
+        status = session.status
+
+        def log_one_more() -> Any:
+            monkeypatch.setattr(session, "status", status)
+            remote.metrics("train").log(step=1)
+            return status()
+
+        monkeypatch.setattr(session, "status", log_one_more)
+        assert remote.metrics("train").read()["data"][0]["data"]["step"] == 0
+    law(remote)
+
+
+def test_what_another_process_sends_that_lives_is_not_taken_from_it(
+    server: EmbeddedServer, scripts: Scripts
+) -> None:
+    """It has ended its run, and would take what it finds removed for lost."""
+    server.stop()
+    env = {"ML_DASH_FLUSH_TIMEOUT": "0", "ML_DASH_START_TIMEOUT": "0", "ML_DASH_EXIT_TIMEOUT": "0"}
+    text = LOG_OFFLINE.format(root=None, end="exp.run.complete(); print(exp.directory, flush=True); input()")
+    process = scripts.start(text, env=env)
+    directory = expect_line(process)
+    assert list(leftovers([directory], server.url, are_removed=True)) == []
+    assert [each.directory for each in leftovers([directory], server.url)] == [directory]
+    finish(process, "\n")
+    assert [each.directory for each in leftovers([directory], server.url, are_removed=True)] == [directory]
+
+
+def test_what_two_processes_remove_is_gone(tmp_path: Path) -> None:
+    """Each of them a journal that the server has: the later one finds no directory, or no file."""
+    directory = tmp_path / "owner" / "project" / "name"
+    clear(str(tmp_path), str(directory), ["0123456789abcdef-1f-00000001"])
+    assert not directory.exists()
 
 
 def test_an_experiment_is_read_without_a_start(remote: Experiment, server: EmbeddedServer) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml_dash import Experiment, InvalidArgumentError
+from ml_dash import Experiment, InvalidArgumentError, NotStartedError
+from ml_dash.sdk.buffer import Store
+from ml_dash.values.aggregate import parse_aggregations
 
 
 def values(read: dict[str, Any]) -> list[dict[str, Any]]:
@@ -293,3 +295,48 @@ def test_what_came_after_the_last_summary_is_summarised_at_the_end_with_what_was
         exp.run.complete()
 
     assert values(exp.metrics("train").read()) == [{"loss.max": 1.0}, {"loss.mean": 2.0}]
+
+
+def test_a_summary_is_logged_though_another_thread_ends_the_run_in_its_middle(
+    exp: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end would find nothing that is left, and the summary no run: the values would be lost."""
+    take = Store._take
+
+    def take_and_end(store: Store, aggregations: Any) -> dict[str, Any]:
+        row = take(store, aggregations)
+        monkeypatch.undo()
+        thread = threading.Thread(target=exp.run.complete)
+        thread.start()
+        thread.join()
+        return row
+
+    monkeypatch.setattr(Store, "_take", take_and_end)
+    fill(exp, 1.0, 3.0)
+    exp.metrics("train").buffer.log_summary("sum")
+    assert not exp.run.is_open
+    assert values(exp.metrics("train").read()) == [{"loss.sum": 4.0}]
+    with pytest.raises(NotStartedError):
+        exp.metrics("train").buffer.log_summary("sum")
+
+
+def test_an_end_logs_no_row_of_what_another_thread_summarises_at_that_moment(
+    exp: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end has seen that something is left, and the other one takes it first: it must not log an empty row."""
+    log_summary = exp.metrics("train").buffer.log_summary
+    other = threading.Thread(target=lambda: log_summary("sum"))
+
+    def parse_late(names: tuple[str, ...]) -> Any:
+        if not names:
+            monkeypatch.undo()
+            other.start()
+            other.join(0.2)  # it is done by then, or waits for this one
+        return parse_aggregations(names)
+
+    fill(exp, 1.0, 3.0)
+    monkeypatch.setattr("ml_dash.sdk.buffer.parse_aggregations", parse_late)
+    exp.metrics("train")._metric.buffered.log_means(None)
+    other.join()
+    (row,) = values(exp.metrics("train").read())
+    assert row in ({"loss.mean": 2.0}, {"loss.sum": 4.0})
