@@ -76,3 +76,10 @@ test("NaN and infinities of Python's JSON are texts, and a text that speaks of t
   const written = `{"rows": [[NaN, -Infinity,Infinity], ${JSON.stringify(cells)}]}`;
   expect(parsePython(written)).toEqual({ rows: [["NaN", "-Infinity", "Infinity"], cells] });
 });
+
+test("integers that no double holds are found wherever they stand, beside fractions with as many digits", () => {
+  const text = '[0.30000000000000004,12345678901234567,-12345678901234567,{"a":98765432109876543},1.2345678901234567e+20,1234567890123456.5]';
+  expect(decode(text)).toEqual([0.30000000000000004, 12345678901234567n, -12345678901234567n, { a: 98765432109876543n }, 1.2345678901234567e20, 1234567890123456.5]);
+  expect(decode("12345678901234567")).toBe(12345678901234567n);
+  expect(decode("[0.30000000000000004]")).toEqual([0.30000000000000004]);
+});

@@ -7,7 +7,8 @@ const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|[-+.\deE]+/gs;
 /** Strings, to be passed over, and what JSON lacks. */
 const STRING_OR_LACKING = /"(?:[^"\\]|\\.)*"|NaN|-?Infinity/gs;
 const LONG_INTEGER = /^-?\d{16,}$/;
-const HAS_LONG_INTEGER = /\d{16}/;
+/** Not the digits of a fraction: those of most numbers that were reckoned are as many, and to look at each takes long. */
+const HAS_LONG_INTEGER = /(?:^|[^\d.eE+])\d{16,}(?![\d.eE])/;
 
 /**
  * Parse JSON in which {"__float__": "NaN"} stands for what JSON lacks.

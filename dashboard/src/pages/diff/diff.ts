@@ -30,6 +30,8 @@ type Valued = { value: unknown; step?: unknown } | undefined;
 
 const LARGER = /acc|auc|reward|score|f1|precision|recall|bleu|rouge|map|iou|psnr|ssim|return|throughput|per_s/i;
 const SMALLER = /loss|err|perplex|ppl|mae|mse|rmse|fid|wer|cer|nll|latency|seconds/i;
+/** To sort more names than this would keep the page from answering. */
+const SORTED_MAX = 20_000;
 /** What has sections of its own, or says nothing of what ran. */
 const APART: readonly string[] = ["packages", "variables", "traceback", "missing", "gpus"];
 
@@ -132,6 +134,7 @@ function flattened(value: Readonly<Record<string, unknown>>, before: string): Re
   );
 }
 
+/** In the order in which people count; of very many, which nobody reads from the first to the last, as they were logged. */
 function sorted(names: string[]): string[] {
-  return names.sort(natural);
+  return names.length > SORTED_MAX ? names : names.sort(natural);
 }

@@ -26,9 +26,14 @@ const Attempts = createContext<readonly Attempt[]>([]);
 /** Which ranks there are, and which of them charts show. */
 const RankChoice = createContext<{ ranks: readonly number[]; choice: Choice }>({ ranks: [], choice: "all" });
 
-/** @param props.system Whether the charts are those of the machines' load, and no others. */
-export function ChartsTab(props: { record: Experiment; metrics: Metric[] | null; system?: boolean }): JSX.Element {
-  const { record, system = false } = props;
+/**
+ * @param props.metrics Those that are known by now.
+ * @param props.total How many there are.
+ * @param props.system Whether the charts are those of the machines' load, and no others.
+ */
+export function ChartsTab(props: { record: Experiment; metrics: Metric[] | null; total: number; system?: boolean }): JSX.Element {
+  const { record, total, system = false } = props;
+  const isWhole = props.metrics !== null && props.metrics.length >= total;
   const attempts = useAttempts(record);
   const media = useMediaTitles(record);
   // until these are known nobody knows which lines and which charts there are
@@ -44,7 +49,7 @@ export function ChartsTab(props: { record: Experiment; metrics: Metric[] | null;
   const groups = useMemo(() => chartGroups(metrics ?? [], view.search, media ?? new Set()), [metrics, view.search, media]);
   const all = groups.flatMap((group) => group.charts);
   const enlarged = chartOfKey(all, query.value.get("chart"));
-  if (metrics && !metrics.length) {
+  if (metrics && isWhole && !metrics.length) {
     if (system) return <Empty title="No load of the machine was measured" hint="It is, every ten seconds, where a run captures what surrounds it, and psutil is installed:" code="Experiment(…, capture=True)" />;
     return <Empty title="This run has logged no metrics yet" hint="Each number of a row has a chart here, as soon as it is logged:" code={FIRST} />;
   }
@@ -53,14 +58,14 @@ export function ChartsTab(props: { record: Experiment; metrics: Metric[] | null;
       <ChartControls view={view} axes={choices} searchLabel="Find metrics">
         {metrics && (
           <p class="muted chart-count" role="status">
-            {several(all.length, "chart")} of {several(metrics.length, "metric")}
+            {several(all.length, "chart")} of {isWhole ? several(metrics.length, "metric") : `the first ${whole(props.metrics!.length)} of ${several(total, "metric")} so far`}
           </p>
         )}
         {ranks.length > 1 && (
           <Select label="Ranks" value={String(choice)} options={optionsOf(ranks)} onChange={(value) => setQuery({ ranks: value === "all" ? null : value })} />
         )}
       </ChartControls>
-      {!metrics && <Awaited />}
+      {(!metrics || (!isWhole && !all.length)) && <Awaited />}
       <RankChoice.Provider value={ofRanks}>
         {enlarged ? (
           <OneChart key={enlarged.key} record={record} chart={enlarged} view={view} height={460} />

@@ -90,7 +90,7 @@ function Deleted({ record, onChange }: Parts): JSX.Element {
 }
 
 function Body({ record, onChange }: Parts): JSX.Element {
-  const metrics = useMetrics(record);
+  const { metrics, total } = useMetrics(record);
   const tab = chosenTab();
   return (
     <>
@@ -101,9 +101,9 @@ function Body({ record, onChange }: Parts): JSX.Element {
         onChoose={(next) => setQuery({ tab: next === "charts" ? null : next }, { push: true })}
       />
       <div id="panel" role="tabpanel" aria-labelledby={`tab-${tab}`} class="panel">
-        {tab === "charts" && <ChartsTab record={record} metrics={metrics} />}
-        {tab === "system" && <ChartsTab record={record} metrics={metrics} system />}
-        {tab === "overview" && <Overview record={record} metrics={metrics} onChange={onChange} />}
+        {tab === "charts" && <ChartsTab record={record} metrics={metrics} total={total} />}
+        {tab === "system" && <ChartsTab record={record} metrics={metrics} total={total} system />}
+        {tab === "overview" && <Overview record={record} metrics={metrics && total} onChange={onChange} />}
         {tab === "media" && <MediaTab record={record} />}
         {tab === "console" && <ConsoleTab record={record} />}
         {tab === "logs" && <LogsTab record={record} />}

@@ -103,13 +103,19 @@ export async function newestAttempts(id: string, signal: AbortSignal): Promise<A
   return (await get<Attempts>(`experiments/${id}/attempts`, { limit: LINES_MAX }, signal)).data;
 }
 
+/** Metrics as far as they are known, null before the first of them are, and how many there are. */
+export interface FoundMetrics {
+  metrics: Metric[] | null;
+  total: number;
+}
+
 /**
  * Return the experiment's metrics.
  *
  * As it goes on, new ones are asked for, and of the known ones some in turn: they may have come to have more fields.
  */
-export function useMetrics(record: Experiment): Metric[] | null {
-  const [metrics, setMetrics] = useState<Metric[] | null>(null);
+export function useMetrics(record: Experiment): FoundMetrics {
+  const [found, setFound] = useState<FoundMetrics>({ metrics: null, total: 0 });
   const known = useRef<Metric[]>([]);
   const turn = useRef(0);
   usePoll(
@@ -119,18 +125,24 @@ export function useMetrics(record: Experiment): Metric[] | null {
       const before = known.current;
       const start = turn.current < before.length ? turn.current : 0;
       const again = before.length ? (await ask(start, Math.min(AGAIN, before.length - start))).data : [];
-      const more: Metric[] = [];
-      for (let total = Number.POSITIVE_INFINITY; before.length + more.length < total; ) {
-        const page = await ask(before.length + more.length);
-        more.push(...page.data);
-        total = page.data.length ? page.total : 0;
-      }
+      known.current = [...before.slice(0, start), ...again, ...before.slice(start + again.length)];
       turn.current = start + again.length;
-      known.current = [...before.slice(0, start), ...again, ...before.slice(start + again.length), ...more];
-      setMetrics(known.current);
+      let shown = 0;
+      for (let total = Number.POSITIVE_INFINITY; known.current.length < total; ) {
+        const page = await ask(known.current.length);
+        // a new list each time: whoever has the one before must not see it grow
+        known.current = [...known.current, ...page.data];
+        total = page.data.length ? page.total : 0;
+        // of very many those that are there are shown, the first ones at once; each time all are sorted
+        if (known.current.length < total && known.current.length >= 2 * shown) {
+          shown = known.current.length;
+          setFound({ metrics: known.current, total });
+        }
+      }
+      setFound({ metrics: known.current, total: known.current.length });
     },
     60_000,
     [record.id, record.entries],
   );
-  return metrics;
+  return found;
 }

@@ -4,18 +4,19 @@ import { ChevronRight, Plus } from "lucide-preact";
 import type { JSX, Ref } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
-import { SearchField, Select } from "../../ui/basic";
+import { experimentPath } from "../../state/url";
+import { Link, SearchField, Select } from "../../ui/basic";
 import { several, whole } from "../../ui/format";
 import { Popover } from "../../ui/Popover";
 import { plain } from "../../ui/terminal";
-import { fields } from "./fields";
+import { fields, unlistedIn } from "./fields";
 import { Media } from "./media/Media";
 import { NewChart } from "./NewChart";
 import { Panel } from "./Panel";
 import { missingOnPaper, onPaper, preparing, usePaper } from "./paper";
 import { scrolls } from "./plot/turns";
 import { choiceOf, optionsOf, ranksIn } from "./ranks";
-import { listing } from "./runs";
+import { listing, nameIn } from "./runs";
 import { type Section, sectionsOf, shortTitle, within } from "./sections";
 import { axes, charts, chosenX, drawn, metrics, own, sampled, withMedia } from "./state";
 import { hasSweep, Sweep } from "./sweep/Sweep";
@@ -29,6 +30,10 @@ const HEIGHTS = { small: 168, medium: 240, large: 360 } as const;
 /** The least width of a chart, and what is between two. */
 const WIDTHS = { small: 250, medium: 360, large: 520 } as const;
 const GAP = 8;
+/** Charts that stand side by side at most before they become larger, by their size. */
+const MOST = { small: 6, medium: 4, large: 3 } as const;
+/** Such a chart is at least so high for its width. */
+const FLATTEST = 0.52;
 /** By how much a chart may be narrower on paper, so that as many fit as should. */
 const ON_PAPER = 20;
 
@@ -57,6 +62,7 @@ export function Charts(): JSX.Element {
           </div>
         ) : (
           <>
+            <Unlisted />
             <Sections sections={sections} room={width} />
             {withMedia.value.length > 0 && (
               <MadePart name="Media" told="images, tables and so on, by step">
@@ -159,7 +165,8 @@ function SectionPart({ section, room, count }: { section: Section; room: number;
   const [made, setMade] = useState(STEP);
   const { charts, name, open } = section;
   const { size } = view.value;
-  const columns = Math.max(1, Math.floor((room + GAP) / (WIDTHS[size] + GAP)));
+  const columns = Math.max(1, Math.min(MOST[size], Math.floor((room + GAP) / (WIDTHS[size] + GAP))));
+  const height = columns < MOST[size] ? HEIGHTS[size] : Math.max(HEIGHTS[size], Math.round(((room + GAP) / columns - GAP) * FLATTEST));
   const end = useEnd(open && made < charts.length, () => setMade((before) => before + STEP), made);
   return (
     <section class="chart-section" aria-label={name}>
@@ -167,12 +174,24 @@ function SectionPart({ section, room, count }: { section: Section; room: number;
       {open && (
         <div class="panels" style={{ gridTemplateColumns: `repeat(${columns}, minmax(0, 1fr))`, "--chart-width": `${WIDTHS[size] - ON_PAPER}px` }}>
           {charts.slice(0, count ?? made).map((chart) => (
-            <Panel key={chart.title} chart={chart} title={shortTitle(chart, name)} height={HEIGHTS[size]} columns={columns} />
+            <Panel key={chart.title} chart={chart} title={shortTitle(chart, name)} height={height} columns={columns} />
           ))}
           <div ref={end} class="end" />
         </div>
       )}
     </section>
+  );
+}
+
+/** Where a run has more metrics than are told of each of many: on its own page are all. */
+function Unlisted(): JSX.Element | null {
+  const found = unlistedIn(sampled.value, fields.value);
+  if (!found) return null;
+  const { run, listed, total } = found;
+  return (
+    <p class="note" role="status">
+      {whole(listed)} of {several(total, "metric")} of {plain(nameIn(run, view.value.folder))} can be found here: all of them are on <Link href={experimentPath(run.prefix)}>its own page</Link>.
+    </p>
   );
 }
 

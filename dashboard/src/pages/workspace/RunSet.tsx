@@ -6,16 +6,16 @@ import type { JSX } from "preact";
 import { useRef, useState } from "preact/hooks";
 
 import { now } from "../../ui/basic";
-import { several, whole } from "../../ui/format";
+import { clean, several, text, whole } from "../../ui/format";
 import { Popover } from "../../ui/Popover";
 import { plain } from "../../ui/terminal";
 import { BulkBar } from "./BulkBar";
 import { ColumnPicker } from "./ColumnPicker";
-import { type Column } from "./columns";
+import { type Column, valueOf } from "./columns";
 import { FilterField } from "./FilterField";
 import { ColorPicker, GroupPicker } from "./GroupPicker";
 import { saveTable } from "./csv";
-import { NAME as NAME_KEY, sizing, widthAtFirst, widthOf } from "./heads/layout";
+import { NAME as NAME_KEY, sizing, widened, widthAtFirst, widthOf, widthOfTexts } from "./heads/layout";
 import { DRAWN_MAX, GROUPED_MAX, listing } from "./runs";
 import { RunTable } from "./RunTable";
 import { areColumnsKnown, asked, coloring, columns, drawn, groups, groupsDrawn, isGrouped } from "./state";
@@ -24,6 +24,8 @@ import { FIRST } from "./visible";
 
 /** Pixels of the name's column, and of what stands before it and beside the table. */
 const [NAME, NAME_WIDE, BESIDE] = [110, 240, 66];
+/** Runs by whose values columns of the full table are made as wide as they are. */
+const LOOKED = 50;
 
 export function RunSet(props: {
   width: number;
@@ -89,7 +91,7 @@ export function RunSet(props: {
       ) : (
         <RunTable
           columns={shown}
-          widths={shown.map(pixels)}
+          widths={table ? wide(shown) : shown.map(pixels)}
           nameWidth={table ? widthOf(NAME_KEY, view.value.widths, false, NAME_WIDE) : NAME}
           isNameFixed={table && (sizing.value?.key ?? (view.value.widths.has(NAME_KEY) ? NAME_KEY : null)) === NAME_KEY}
           active={props.active}
@@ -198,7 +200,19 @@ function untilKnown(): Promise<void> {
 }
 
 function pixels(column: Column): number {
-  return widthOf(column.key, view.value.widths, isGrouped.value, widthAtFirst(column, isGrouped.value));
+  return widthOf(column.key, view.value.widths, isGrouped.value, widthAtFirst(column, isGrouped.value, columns.value));
+}
+
+/** Widths in the full table: there is room for whole texts, where nobody has made a column as wide as it is. */
+function wide(shown: readonly Column[]): number[] {
+  const widths = shown.map(pixels);
+  const looked = listing.value.rows.slice(0, LOOKED);
+  const wished = shown.map((column, at) => {
+    if (column.kind !== "param" || isGrouped.value || view.value.widths.has(column.key) || sizing.value?.key === column.key) return widths[at]!;
+    const values = looked.map((run) => valueOf(column, run, 0));
+    return widthOfTexts(values.map((value) => (typeof value === "number" ? clean(value) : text(value))));
+  });
+  return widened(widths, wished, innerWidth - BESIDE - NAME_WIDE);
 }
 
 /** As many columns as have room. */

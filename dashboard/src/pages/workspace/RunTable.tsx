@@ -2,13 +2,13 @@
 
 import { Ban, ChevronRight, CircleAlert, CircleX, Eye, EyeOff } from "lucide-preact";
 import type { JSX } from "preact";
-import { useRef } from "preact/hooks";
+import { useMemo, useRef } from "preact/hooks";
 
 import type { ListedExperiment } from "../../api/types";
 import { PRINTED_MAX, printing } from "../../state/printing";
 import { experimentPath } from "../../state/url";
 import { Link, now, standing, Tags, Time } from "../../ui/basic";
-import { duration, several, text, whole } from "../../ui/format";
+import { clean, duration, several, text, whole } from "../../ui/format";
 import { plain } from "../../ui/terminal";
 import { VirtualList } from "../../ui/VirtualList";
 import { type Column, stepOf, valueOf } from "./columns";
@@ -16,7 +16,7 @@ import { ColumnHead } from "./heads/ColumnHead";
 import { cursor, hovered } from "./hover";
 import { even, short } from "./plot/read";
 import { RunColor } from "./RunColor";
-import { listing, nameIn } from "./runs";
+import { alikeAtFirst, headOfName, listing, nameIn } from "./runs";
 import { ticked, tick } from "./selection";
 import { type Group, sharedIn, summaryOf } from "./groups";
 import { colors, entryAt, entryCount, groupId, groups, isGrouped, opened, turnGroup } from "./state";
@@ -51,6 +51,7 @@ export function RunTable(props: {
   /** Where Shift begins, for eyes and for ticks. */
   const anchors = useRef({ eye: 0, tick: 0 });
   const isDrawn = drawnBy(view.value);
+  const alike = useMemo(() => alikeAtFirst(rows.map(({ prefix }) => prefix)), [rows]);
   const name = props.isNameFixed ? `${props.nameWidth}px` : `minmax(${props.nameWidth}px, ${view.value.table ? `${NAME_MAX}px` : "1fr"})`;
   // what is there to press is not on paper
   const template = `${printing.value ? "2px 0 14px" : "28px 24px 14px"} ${name} ${widths.map((width) => `${width}px`).join(" ")}`;
@@ -93,6 +94,7 @@ export function RunTable(props: {
               {...common}
               run={run}
               name={nameIn(run, folder)}
+              isCutAtFirst={alike.has(headOfName(run.prefix))}
               inside={inside}
               isOn={inside !== null || isDrawn(run, place)}
               onEye={(isLong) => {
@@ -194,6 +196,8 @@ interface Common {
 interface RowProps extends Common {
   run: ListedExperiment;
   name: string;
+  /** Others begin as it does: where it is cut, its end is what tells them apart. */
+  isCutAtFirst: boolean;
   isOn: boolean;
   /** Its group, which has the eye for all of its runs. */
   inside: string | null;
@@ -245,7 +249,9 @@ function Row(props: RowProps): JSX.Element {
       </span>
       <span role="cell" class={`run-name ${props.inside === null ? "" : "inside"}`} title={`${run.prefix}\n${word}${run.error ? `: ${run.error}` : ""}`}>
         {slash > 0 && <span class="run-folder muted">{plain(name.slice(0, slash + 1))}</span>}
-        <Link href={experimentPath(run.prefix)}>{plain(name.slice(slash + 1))}</Link>
+        <Link href={experimentPath(run.prefix)} class={props.isCutAtFirst ? "ends-shown" : ""}>
+          <bdi>{plain(name.slice(slash + 1))}</bdi>
+        </Link>
         {kind !== "completed" && kind !== "unknown" && <Standing kind={kind} />}
         <Warning texts={[...(run.problem ? [run.problem] : []), ...(run.missing ?? [])]} />
       </span>
@@ -378,5 +384,5 @@ function Cell({ column, run }: { column: Column; run: ListedExperiment }): JSX.E
   const step = stepOf(column, run);
   const exact = text(value);
   const isMeasured = column.kind === "metric" && typeof value === "number" && Number.isFinite(value);
-  return <span title={step == null ? exact : `${exact} at step ${text(step)}`}>{isMeasured ? even(value, DIGITS) : exact}</span>;
+  return <span title={step == null ? exact : `${exact} at step ${text(step)}`}>{isMeasured ? even(value, DIGITS) : typeof value === "number" ? clean(value) : exact}</span>;
 }

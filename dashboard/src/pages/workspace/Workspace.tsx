@@ -26,6 +26,8 @@ const POLL = 2000;
 /** Rows behind those in sight that are asked for before somebody scrolls there. */
 const AHEAD = 200;
 const [WIDTH, WIDTH_LEAST, CHARTS_LEAST] = [364, 220, 320];
+/** The run set takes this share of a wide window, if nobody has made it as wide as it is. */
+const SHARE = 0.22;
 const [WIDTH_KEY, CLOSED_KEY] = ["ml-dash-runs-width", "ml-dash-runs-closed"];
 const SMOOTHER = 0.1;
 
@@ -33,7 +35,7 @@ export function Workspace(): JSX.Element {
   const { folder, table, filter } = view.value;
   const [active, setActive] = useState(-1);
   const [isClosed, setClosed] = useState(localStorage.getItem(CLOSED_KEY) === "1");
-  const [width, setWidth] = useState(() => Number(localStorage.getItem(WIDTH_KEY)) || WIDTH);
+  const [width, setWidth] = useState(() => Number(localStorage.getItem(WIDTH_KEY)) || Math.max(WIDTH, Math.round(innerWidth * SHARE)));
   const { needed, onRange, reachAll } = useRuns();
 
   useEffect(() => {

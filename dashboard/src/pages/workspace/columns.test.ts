@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 import type { ListedExperiment, MetricFields } from "../../api/types";
-import { bestAmong, chosenByThemselves, columnOf, differing, metricColumn, objectiveOf, paramColumn, valueOf } from "./columns";
+import { bestAmong, chosenByThemselves, columnOf, differing, metricColumn, objectiveOf, paramColumn, paramsWithin, valueOf } from "./columns";
 import { tableText } from "./csv";
 
 const METRICS: MetricFields[] = [
@@ -70,4 +70,8 @@ test("the table is saved with every digit, and no text becomes a formula", () =>
   expect(tableText(runs, columns, "alice/vision", 0)).toBe(
     "name,params.lr,params.name,params.long,tags,params.none\r\na,-1e-7,'=1+1,12345678901234567890,x y,\r\n",
   );
+});
+
+test("a wide table has more of the parameters that differ", () => {
+  expect([390, 1280, 1920, 4000].map(paramsWithin)).toEqual([4, 4, 11, 12]);
 });

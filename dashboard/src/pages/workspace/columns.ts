@@ -27,7 +27,9 @@ export const RECORD_TITLES: Readonly<Record<string, string>> = {
 };
 export const AGGREGATES: readonly Aggregate[] = ["last", "best", "min", "max", "mean", "first", "count"];
 /** Of the parameters that differ, so many are shown by themselves. */
-const PARAMS_SHOWN = 4;
+const [PARAMS_SHOWN, PARAMS_MAX] = [4, 12];
+/** Pixels of a parameter's column, and of all others of the full table. */
+const [PARAM, OTHERS] = [100, 800];
 const PLAIN = /^[\p{L}\p{N}_./-]+$/u;
 const CALL = /^(last|first|min|max|mean|count|best)\((.*)\)$/s;
 
@@ -177,14 +179,19 @@ export function differing(runs: readonly ListedExperiment[]): string[] {
     .map(([name]) => name);
 }
 
-/** The columns that are shown where nobody has chosen any. */
-export function chosenByThemselves(runs: readonly ListedExperiment[], metrics: readonly MetricFields[]): Column[] {
+/** The columns that are shown where nobody has chosen any, with so many of the parameters that differ. */
+export function chosenByThemselves(runs: readonly ListedExperiment[], metrics: readonly MetricFields[], params = PARAMS_SHOWN): Column[] {
   const objective = objectiveOf(metrics);
   return [
     ...(objective ? [objective] : []),
-    ...differing(runs).slice(0, PARAMS_SHOWN).map(paramColumn),
+    ...differing(runs).slice(0, params).map(paramColumn),
     recordColumn("duration"),
     recordColumn("started"),
     ...(runs.some((run) => run.tags.length) ? [recordColumn("tags")] : []),
   ];
+}
+
+/** So many parameters have room in a full table that is so many pixels wide. */
+export function paramsWithin(width: number): number {
+  return Math.max(PARAMS_SHOWN, Math.min(PARAMS_MAX, Math.floor((width - OTHERS) / PARAM)));
 }

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import type { ListedExperiment } from "../../api/types";
-import { fields, loadFields } from "./fields";
+import { fields, loadFields, unlistedIn } from "./fields";
 
 const run = (rows: number): ListedExperiment => ({ id: "a", rows }) as ListedExperiment;
 const signal = new AbortController().signal;
@@ -54,4 +54,11 @@ test("nobody waits for a page that is left", async () => {
   const waiting = loadFields([run(2)], left.signal);
   left.abort();
   await expect(waiting).rejects.toThrow();
+});
+
+test("of a run with more metrics than are told it is known that there are more", async () => {
+  vi.stubGlobal("fetch", async () => Response.json({ data: [{ id: "a", metrics: [{ name: "train", fields: ["loss"] }], metricsTotal: 3 }], rest: [] }));
+  await loadFields([run(1)], signal);
+  expect(unlistedIn([run(1)], fields.value)).toEqual({ run: run(1), listed: 1, total: 3 });
+  expect(unlistedIn([{ id: "other" }], fields.value)).toBeNull();
 });

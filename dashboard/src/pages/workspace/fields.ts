@@ -13,6 +13,8 @@ interface Known {
   rows: number;
   at: number;
   metrics: readonly MetricFields[];
+  /** How many it has: of very many not all are told. */
+  total: number;
 }
 
 export const fields = signal<ReadonlyMap<string, Known>>(new Map());
@@ -25,9 +27,12 @@ export async function loadFields(runs: readonly ListedExperiment[], signal: Abor
     const lacking = stale.filter((run) => dueIn(run, now) <= 0);
     for (let start = 0; start < lacking.length; start += BATCH) {
       const batch = lacking.slice(start, start + BATCH);
-      const found = new Map((await ask(batch.map((run) => run.id), signal)).map((each) => [each.id, each.metrics]));
+      const found = new Map((await ask(batch.map((run) => run.id), signal)).map((each) => [each.id, each]));
       const next = new Map(fields.peek());
-      for (const run of batch) next.set(run.id, { rows: run.rows, at: now, metrics: found.get(run.id) ?? [] });
+      for (const run of batch) {
+        const { metrics, metricsTotal } = found.get(run.id) ?? { metrics: [], metricsTotal: 0 };
+        next.set(run.id, { rows: run.rows, at: now, metrics, total: metricsTotal });
+      }
       fields.value = next;
     }
     if (lacking.length === stale.length) return;
@@ -73,4 +78,13 @@ export function together(runs: readonly ListedExperiment[], known: ReadonlyMap<s
     }
   }
   return [...found].map(([name, all]) => ({ name, fields: [...all] }));
+}
+
+/** The first of these runs of whose metrics not all have charts, with how many have; null where all have. */
+export function unlistedIn<T extends Pick<ListedExperiment, "id">>(runs: readonly T[], known: ReadonlyMap<string, Known>): { run: T; listed: number; total: number } | null {
+  for (const run of runs) {
+    const { metrics, total } = known.get(run.id) ?? { metrics: [], total: 0 };
+    if (metrics.length < total) return { run, listed: metrics.length, total };
+  }
+  return null;
 }

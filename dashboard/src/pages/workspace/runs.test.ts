@@ -1,6 +1,6 @@
 import { afterEach, expect, test, vi } from "vitest";
 
-import { type Asked, leastOf, listing, RunList, shownBy } from "./runs";
+import { alikeAtFirst, type Asked, headOfName, leastOf, listing, RunList, shownBy } from "./runs";
 
 interface Kept {
   id: string;
@@ -115,4 +115,10 @@ test("as many runs are read as are drawn or grouped, whatever is in sight", () =
   expect(leastOf({ group: [], shown: "none", except: names(51) })).toBe(10_000);
   expect(leastOf({ group: [], shown: "all", except: names(0) })).toBe(500);
   expect(leastOf({ group: ["params.lr"], shown: "first", except: names(0) })).toBe(10_000);
+});
+
+test("names that begin alike are known by that, and short ones need not be", () => {
+  const alike = alikeAtFirst(["a/resnet50-cosine-01", "b/resnet50-cosine-02", "a/vit-large-patch16", "run-1", "run-2"]);
+  expect([...alike]).toEqual(["resnet50"]);
+  expect([alike.has(headOfName("a/resnet50-x")), alike.has(headOfName("a/vit-large-patch16")), alike.has(headOfName("run-1"))]).toEqual([true, false, false]);
 });

@@ -211,3 +211,23 @@ function merged(rows: readonly ListedExperiment[]): ListedExperiment[] {
 export function nameIn(run: Pick<ListedExperiment, "prefix">, folder: string): string {
   return folder && run.prefix.startsWith(`${folder}/`) ? run.prefix.slice(folder.length + 1) : run.prefix;
 }
+
+/** So many characters of two names that are the same leave little of either in sight. */
+const ALIKE = 8;
+
+/** What is compared of a run's name: how it begins, behind its folders; nothing of a short one. */
+export function headOfName(prefix: string): string {
+  const name = prefix.slice(prefix.lastIndexOf("/") + 1);
+  return name.length > ALIKE ? name.slice(0, ALIKE) : "";
+}
+
+/** How more than one of these runs begins: where there is no room, the ends of their names tell them apart. */
+export function alikeAtFirst(prefixes: readonly string[]): ReadonlySet<string> {
+  const [seen, alike] = [new Set<string>(), new Set<string>()];
+  for (const head of prefixes.map(headOfName)) {
+    if (!head) continue;
+    if (seen.has(head)) alike.add(head);
+    seen.add(head);
+  }
+  return alike;
+}

@@ -8,7 +8,7 @@ import type { Attempts, ListedExperiment, MetricFields } from "../../api/types";
 import { theme } from "../../state/theme";
 import { now } from "../../ui/basic";
 import { colorAt, placesOf } from "./colors";
-import { askedBy, chosenByThemselves, type Column, columnOf, objectiveOf } from "./columns";
+import { askedBy, chosenByThemselves, type Column, columnOf, objectiveOf, paramsWithin } from "./columns";
 import { fields, together } from "./fields";
 import { type Group, groupsOf, sampleOf } from "./groups";
 import { laidOut } from "./heads/layout";
@@ -89,8 +89,9 @@ export const areColumnsKnown = computed(
 
 /** The columns of the table, in their order. */
 export const columns = computed((): Column[] => {
-  const { columns, stuck } = view.value;
-  const all = columns ? columns.flatMap((key) => columnOf(key, metrics.value) ?? []) : chosenByThemselves(listing.value.rows, metrics.value);
+  const { columns, stuck, table } = view.value;
+  const params = table ? paramsWithin(innerWidth) : undefined;
+  const all = columns ? columns.flatMap((key) => columnOf(key, metrics.value) ?? []) : chosenByThemselves(listing.value.rows, metrics.value, params);
   return laidOut(all, stuck);
 });
 

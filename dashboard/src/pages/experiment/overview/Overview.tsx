@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
 import { get } from "../../../api/client";
-import type { Experiment, Files, Logs, Metric, Run } from "../../../api/types";
+import type { Experiment, Files, Logs, Run } from "../../../api/types";
 import { usePoll } from "../../../state/poll";
 import { mayWrite } from "../../../state/session";
 import { localTime, text, whole } from "../../../ui/format";
@@ -24,7 +24,8 @@ interface Counts {
 
 export function Overview(props: {
   record: Experiment;
-  metrics: Metric[] | null;
+  /** How many there are; null until that is known. */
+  metrics: number | null;
   onChange: (record: Experiment) => void;
 }): JSX.Element {
   const { record } = props;
@@ -61,7 +62,7 @@ export function Overview(props: {
   );
 }
 
-function Facts({ record, metrics }: { record: Experiment; metrics: Metric[] | null }): JSX.Element {
+function Facts({ record, metrics }: { record: Experiment; metrics: number | null }): JSX.Element {
   const [counts, setCounts] = useState<Counts | null>(null);
   usePoll(
     async (signal) => {
@@ -85,7 +86,7 @@ function Facts({ record, metrics }: { record: Experiment; metrics: Metric[] | nu
     ["Host", record.host ?? "–"],
     ["Process id", counts?.run.pid == null ? "–" : String(counts.run.pid)],
     ["Processes that wrote", counts ? whole(counts.run.writers) : "…"],
-    ["Metrics", metrics ? whole(metrics.length) : "…"],
+    ["Metrics", metrics === null ? "…" : whole(metrics)],
     ["Rows of metrics", whole(record.rows)],
     ["Log messages", counts ? whole(counts.logs) : "…"],
     ["Files", counts ? whole(counts.files) : "…"],

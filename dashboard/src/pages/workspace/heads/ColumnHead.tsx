@@ -42,7 +42,7 @@ export function ColumnHead(props: {
       style={props.style}
     >
       <button type="button" data-column-grip title={props.title} disabled={hasNoOrder && !of} aria-disabled={hasNoOrder} {...grip(() => !hasNoOrder && show({ order: next }))}>
-        <span class="head-text">{plain(of ? headOf(of) : props.title)}</span>
+        <span class="head-text">{plain(of ? headOf(of, columns.value) : props.title)}</span>
         {of?.kind === "metric" && of.aggregate !== "last" && <span class="head-kind">{of.aggregate}</span>}
         {isSorted && <span aria-hidden="true">{descends ? "↓" : "↑"}</span>}
       </button>

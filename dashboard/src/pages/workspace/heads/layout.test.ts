@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "vitest";
 
-import { paramColumn, recordColumn } from "../columns";
-import { laidOut, movedBefore, movedBy, possible, sizing, widthOf } from "./layout";
+import { metricColumn, paramColumn, recordColumn } from "../columns";
+import { headOf, laidOut, movedBefore, movedBy, possible, sizing, widened, widthOf, widthOfTexts } from "./layout";
 
 afterEach(() => {
   sizing.value = null;
@@ -30,4 +30,21 @@ test("a column is moved before another one, or by a place, and no further than t
   expect(movedBy(keys, "a", 1)).toEqual(["b", "a", "c"]);
   expect(movedBy(keys, "a", -1)).toEqual(keys);
   expect(movedBy(keys, "c", 1)).toEqual(keys);
+});
+
+test("columns are as wide as their texts where there is room, and share what there is of it", () => {
+  expect([widthOfTexts([]), widthOfTexts(["0.1", "randaugment"]), widthOfTexts(["x".repeat(500)])]).toEqual([14, 91, 260]);
+  expect(widened([72, 72], [100, 60], 1000)).toEqual([100, 72]);
+  expect(widened([72, 72, 72], [112, 72, 132], 266)).toEqual([92, 72, 102]);
+  expect(widened([72, 72], [200, 200], 100)).toEqual([72, 72]);
+});
+
+test("columns whose last names are the same are told by their whole names", () => {
+  const among = [paramColumn("model.name"), paramColumn("optimizer.name"), paramColumn("optimizer.lr")];
+  expect(among.map((each) => headOf(each, among))).toEqual(["model.name", "optimizer.name", "lr"]);
+  const losses = [metricColumn({ name: "val", field: "loss" }, "min"), metricColumn({ name: "train", field: "loss" }), paramColumn("loss")];
+  expect(losses.map((each) => headOf(each, losses))).toEqual(["val/loss", "train/loss", "loss"]);
+  // the same field twice is told apart by what stands beside it
+  const twice = [metricColumn({ name: "val", field: "loss" }, "min"), metricColumn({ name: "val", field: "loss" }, "max")];
+  expect(headOf(twice[0]!, twice)).toBe("loss");
 });

@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 
-import type { Column } from "../columns";
+import { type Column, metricTitle } from "../columns";
 import { COLUMN_LEAST, COLUMN_MAX, type View } from "../view";
 
 /** What stands for the name's column. */
@@ -21,18 +21,45 @@ export function widthOf(key: string, widths: View["widths"], isGrouped: boolean,
   return widths.get(key) ?? atFirst ?? WIDTHS[key] ?? (isGrouped ? GROUP_WIDTH : WIDTH);
 }
 
-/** What tells a column in little room: the whole is in its title. */
-export function headOf(column: Column): string {
+/** What tells a column in little room, and apart from those beside it: the whole is in its title. */
+export function headOf(column: Column, among: readonly Column[] = []): string {
+  const last = lastOf(column);
+  return among.some((each) => plainTitle(each) !== plainTitle(column) && each.kind === column.kind && lastOf(each) === last) ? plainTitle(column) : last;
+}
+
+function lastOf(column: Column): string {
   if (column.kind === "record") return column.title;
   return (column.kind === "metric" ? column.metric.field : column.name.split(".").at(-1)!) || column.title;
 }
 
+/** Without what is done to its values, which a head tells beside it. */
+function plainTitle(column: Column): string {
+  return column.kind === "metric" ? metricTitle(column.metric) : column.title;
+}
+
 /** Pixels of a column at first: its head can be read, if that is not long. */
-export function widthAtFirst(column: Column, isGrouped: boolean): number {
+export function widthAtFirst(column: Column, isGrouped: boolean, among: readonly Column[] = []): number {
   if (column.kind === "record") return WIDTHS[column.key] ?? WIDTH;
   const kind = column.kind === "metric" && column.aggregate !== "last" ? column.aggregate.length + 1 : 0;
-  const named = (headOf(column).length + kind) * CHARACTER + BESIDE;
+  const named = (headOf(column, among).length + kind) * CHARACTER + BESIDE;
   return Math.max(isGrouped ? GROUP_WIDTH : WIDTH, Math.min(NAMED_MAX, named));
+}
+
+/** Pixels of a column in which its longest text is whole, and of the widest one that is made so. */
+const [TEXT_BESIDE, TEXT_MAX] = [14, 260];
+
+/** Pixels of a column in which none of these texts is cut, unless it is very long. */
+export function widthOfTexts(texts: readonly string[]): number {
+  return Math.min(TEXT_MAX, texts.reduce((most, each) => Math.max(most, each.length), 0) * CHARACTER + TEXT_BESIDE);
+}
+
+/** Widths with what is wished for beyond them, as far as there is room: of less than all, each has its share. */
+export function widened(widths: readonly number[], wished: readonly number[], room: number): number[] {
+  const lacking = widths.map((width, at) => Math.max(0, wished[at]! - width));
+  const all = lacking.reduce((sum, each) => sum + each, 0);
+  const left = Math.max(0, room - widths.reduce((sum, each) => sum + each, 0));
+  const share = all > 0 ? Math.min(1, left / all) : 0;
+  return widths.map((width, at) => Math.floor(width + lacking[at]! * share));
 }
 
 export function possible(width: number): number {

@@ -42,7 +42,7 @@ export function Scatter(props: Shown & { of: number }): JSX.Element {
     <>
       <svg width={width} height={HEIGHT} class="sweep-chart" role="group" aria-label={`${names[result]} by ${names[of]}`}>
         {across.ticks.map((tick) => (
-          <text key={tick.label} x={px(tick.at)} y={HEIGHT - BOTTOM + 14} text-anchor="middle">
+          <text key={tick.label} x={px(tick.at)} y={HEIGHT - BOTTOM + 14} text-anchor={tick.at <= 0 ? "start" : tick.at >= 1 ? "end" : "middle"}>
             {plain(tick.label)}
           </text>
         ))}
