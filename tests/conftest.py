@@ -42,14 +42,23 @@ def pytest_configure(config: pytest.Config) -> None:
         hypothesis.settings.load_profile(QUICK)
 
 
-def pytest_unconfigure() -> None:
-    """Remove the slabs of processes that tests have killed: whose directories are gone, or will be."""
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the slabs of processes that tests have killed: of this run, and of others whose directories are gone.
+
+    Not in a worker: others may be in the middle of a test that has killed a process.
+    """
+    if hasattr(config, "workerinput"):
+        return
+    factory: pytest.TempPathFactory = config._tmp_path_factory  # type: ignore[attr-defined]
+    ours = os.path.realpath(factory.getbasetemp())
     temporary = os.path.realpath(os.environ.get("PYTEST_DEBUG_TEMPROOT") or tempfile.gettempdir())
     for path in find_slabs():
         with contextlib.suppress(OSError, ValueError):
             slab = FoundSlab(path)
             slab.close()
-            if os.path.realpath(slab.directory).startswith(os.path.join(temporary, "pytest-")):
+            directory = os.path.realpath(slab.directory)
+            is_test = directory.startswith(os.path.join(temporary, "pytest-"))
+            if directory.startswith(ours + os.sep) or (is_test and not os.path.exists(directory)):
                 discard(path)
 
 
