@@ -181,11 +181,13 @@ class Teller:
         ).first():
             return
         message_id = new_id("msg")
-        connection.execute(
+        told = connection.execute(
             update(RULE_FIRINGS)
             .where(RULE_FIRINGS.c.rule_id == rule_id, RULE_FIRINGS.c.state == MATCHED)
             .values(state=TOLD, message_id=message_id)
         )
+        if not told.rowcount:
+            return  # the rule was changed since it was seen that it has fired, or another server has told it
         mine = RULE_FIRINGS.c.message_id == message_id
         count = connection.execute(select(func.sum(RULE_FIRINGS.c.times)).where(mine)).scalar_one()
         runs = connection.execute(

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import delete
 
 from ml_dash.journal.blocks import Block, Column
 from ml_dash.query.times import iso_time
 from ml_dash.series import Kind, Series
 from ml_dash.server.alerts.rules import ABOVE, WEBHOOK, Condition, Destination, Rule
+from ml_dash.server.db.tables import RULE_FIRINGS
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.store import Store
 from tests.server.alerts.place import ALERTS, MINUTE, Place
@@ -455,3 +457,30 @@ def test_rules_that_were_read_first_are_not_taken_over_last(
         threads.submit(second).result(60)
         first.result(60)
     assert list(alerts.watch.rules.by_id) == [made.id]
+
+
+def test_a_rule_that_is_changed_just_before_it_is_told_holds_up_no_other(
+    place: Place, hook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has fired for is forgotten, between the look at which rules have fired and the message."""
+    store = place.server.store
+    assert store is not None
+    first, second = (place.rule("above", metric="train/loss", bound=bound) for bound in (1.0, 2.0))
+    teller, failed = store.alerts._teller, []
+    compose = teller._compose
+
+    def changed(connection: Any, rule_id: str) -> None:
+        if rule_id == first["id"]:
+            connection.execute(delete(RULE_FIRINGS).where(RULE_FIRINGS.c.rule_id == rule_id))
+        try:
+            compose(connection, rule_id)
+        except TypeError as error:
+            failed.append(error)
+            raise
+
+    monkeypatch.setattr(teller, "_compose", changed)
+    place.log(place.run(), loss=3.0)
+    until(lambda: bool(hook.got), "the other rule is told")
+    place.settled()
+    assert not failed
+    assert {got.body["rule"]["id"] for got in hook.got} == {second["id"]}
