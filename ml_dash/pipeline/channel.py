@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.clock import SYSTEM_CLOCK, Clock, RisingClock
 from ml_dash.events.batch import SeriesNumbers
 from ml_dash.journal.disk import REAL_DISK, Disk
+from ml_dash.journal.frame import new_writer_id
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.locks import MortalLock, owns
 from ml_dash.notices import is_news, logger
@@ -150,10 +151,7 @@ class Channel:
             self.delivery = self._make_delivery(self.directory, self.writer_id, self.writer, self)
 
     def begin_tidy(self) -> Delivery | None:
-        """When its runs have ended, return who removes a journal that is only kept until the server has it.
-
-        That takes time, and a run may begin meanwhile: as another writer, if not at this very moment.
-        """
+        """When its runs have ended, return who removes a spare journal; what comes then is another writer's."""
         waits = self._tidied or self.blobs or self._tally.has_unsynced or not self.is_written()
         spare = self.delivery if not waits and self.delivery and self.delivery.is_spare else None
         self._tidied = self._tidied or spare is not None
@@ -172,13 +170,16 @@ class Channel:
         if not (self._tidied or self.writer.is_gone or is_behind):
             self._slab.arm()
             return
-        if (retired := self.delivery) is not None:
-            retired.stop()  # before a lock is taken: it speaks with the event loop
+        if self.delivery is not None:
+            self.delivery.stop()  # before a lock is taken: it speaks with the event loop
+        self._succeed(writer_id)
+
+    def _succeed(self, writer_id: str) -> None:
         with self._pumping:
             self.writer.release()
             with self._lock:
                 self._tidied = False
-                self._tally.retire(retired)
+                self._tally.retire(self.delivery)
                 self._mover.leave_slab()
                 self._write_as(writer_id)
                 self._slab.leave_behind(writer_id)
@@ -278,10 +279,7 @@ class Channel:
                 self._pumping.release()
 
     def sync(self, *, blobs: bool = True) -> None:
-        """Make everything durable that is written, and replace the side files; without `blobs`, not the large ones.
-
-        A disk that refuses is noted and tried again later.
-        """
+        """Make all durable that is written, and replace the side files; a disk that refuses is tried again later."""
         with self.turns.begin(sync=True) as may_sync:
             if not may_sync:
                 return
@@ -349,8 +347,11 @@ class Channel:
         if self.health.rests or self.writer.unsynced_bytes >= _UNSYNCED_BYTES:
             return False
         moved = False
-        # an import that fails, too: the batch waits as for a full disk
-        with self.health.noting((Exception,)):
+        with self.health.noting(
+            (Exception,)
+        ):  # an import that fails, too: the batch waits as for a full disk
+            if self._tidied and not self.queue.is_empty:  # of a call that took longer than the run
+                self._succeed(new_writer_id(self.times.next_ns(), self.settings.rank))
             moved, has_written = self._mover.move(self.writer, waits=wait)
             if has_written:
                 self.health.recover()

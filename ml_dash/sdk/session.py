@@ -404,7 +404,10 @@ def _flush(session: Session, timeout: float | None) -> bool:
     delivery = channel.delivery
     has_arrived = bool if delivery is None else delivery.begin_mark(delivery.blobs)
     # What is not even on disk cannot be at the server: the rest of the time would be waited in vain.
-    if RUNTIME.flush(channel, timeout) and delivery is not None:
+    if RUNTIME.flush(channel, timeout) and delivery is not None and channel.delivery is not None:
+        if channel.delivery is not delivery:  # it has come to be another writer's
+            delivery = channel.delivery
+            has_arrived = delivery.begin_mark(delivery.blobs)
         has_arrived()  # notes up to which frame it is, before there are more
         delivery.begin_wait().wait(session.server_timeout(timeout, started))
     return has_arrived() and delivery is channel.delivery

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from ml_dash import Experiment, ServerUnavailableError
 from ml_dash.client.destination import destination
+from ml_dash.errors import ValueWarning
 from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.upload.outbox import Replay, clear, leftovers
@@ -34,6 +36,12 @@ LOG_OFFLINE = f"""
     exp.flush()
     {{end}}
     """
+
+
+def _done(event: threading.Event, work: Future[Any]) -> None:
+    """Let a thread go on, to its end."""
+    event.set()
+    work.result()
 
 
 @pytest.fixture
@@ -115,6 +123,34 @@ def test_what_two_processes_remove_is_gone(tmp_path: Path) -> None:
     directory = tmp_path / "owner" / "project" / "name"
     clear(str(tmp_path), str(directory), ["0123456789abcdef-1f-00000001"])
     assert not directory.exists()
+
+
+def test_a_row_that_takes_longer_than_its_run_is_sent(remote: Experiment, seen: Seen, outbox: Path) -> None:
+    """Another thread's: the journal is gone when it comes, and nobody sends what is in it."""
+    began, ended = threading.Event(), threading.Event()
+
+    class Slow:
+        def __repr__(self) -> str:
+            began.set()
+            ended.wait()
+            return "slow"
+
+    with ThreadPoolExecutor() as pool, remote.run:
+        remote.metrics("train").log(step=0)
+        late = pool.submit(lambda: remote.metrics("train").log(step=1, x=Slow()))
+        began.wait()
+        remote.run.complete()
+        assert files_in(outbox) == []
+        with pytest.warns(ValueWarning, match="cannot be stored as it is"):
+            _done(ended, late)
+        assert remote.flush().pending == 0
+    assert seen.values("step") == [0, 1]
+    with remote.run:
+        remote.metrics("train").log(step=2)
+    assert seen.values("step") == [0, 1, 2]
+    law(remote)
+    assert remote.status().dropped == {}
+    assert files_in(outbox) == []
 
 
 def test_an_experiment_is_read_without_a_start(remote: Experiment, server: EmbeddedServer) -> None:
