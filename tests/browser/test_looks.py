@@ -60,6 +60,16 @@ def _sweep(root: str) -> None:
                 exp.metrics("eval").log(step=step, arc=loss / 9, piqa=loss / 8, lambada=loss / 7)
 
 
+def _long(root: str) -> None:
+    for number in range(3):
+        name = f"alice/looks/sweep-long/a-name-that-leaves-no-room-{number:02}"
+        with Experiment(name, dash_root=root, echo=False, capture=False).run as exp:
+            schedule = {"name": ("constant", "cosine-with-warm-up")[number % 2], "steps": number}
+            model = {"name": f"gpt-{number}", "width": 2**number, "dropout": 0.1 * number}
+            exp.params.set(schedule=schedule, model=model, seed=number, decay=number / 10)
+            exp.metrics("val").log(step=1, loss=0.5)
+
+
 def _media(root: str) -> None:
     with Experiment("alice/looks/run", dash_root=root, echo=False, capture=False).run as exp:
         exp.params.set(lr=0.1)
@@ -79,6 +89,7 @@ def _media(root: str) -> None:
 def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
     root = str(tmp_path_factory.mktemp("dash"))
     _sweep(root)
+    _long(root)
     _media(root)
     yield from over(root)
 
@@ -207,3 +218,31 @@ def test_runs_are_coloured_by_a_result_that_is_no_column(visit: Callable[..., Pa
     expect(page.locator(".run-dot").first).to_be_visible()
     dots = page.locator(".run-row .run-dot")
     assert dots.evaluate_all("dots => new Set(dots.map((each) => each.style.background)).size") > 4
+
+
+@pytest.mark.slow
+def test_runs_whose_names_begin_alike_show_how_they_end(visit: Callable[..., Page]) -> None:
+    page = visit(f"{WORKSPACE}-long", 1280)
+    name = page.get_by_role("link", name="a-name-that-leaves-no-room-00", exact=True)
+    expect(name).to_be_visible()
+    settled(page)
+    ends = name.locator("bdi").evaluate("bdi => bdi.getBoundingClientRect().right")
+    assert ends <= name.evaluate("link => link.getBoundingClientRect().right") + 1
+    assert name.evaluate("link => link.scrollWidth > link.clientWidth")
+
+
+@pytest.mark.slow
+def test_a_wide_table_cuts_no_parameter_and_tells_columns_apart(visit: Callable[..., Page]) -> None:
+    page = visit(f"{WORKSPACE}-long?table=1", 1920, 1080)
+    expect(page.get_by_role("cell", name="cosine-with-warm-up").first).to_be_visible()
+    settled(page)
+    heads = page.locator(".run-head .head-text").all_inner_texts()
+    assert {"schedule.name", "model.name", "seed", "width"} <= set(heads)
+    assert page.evaluate(_CUT, ".run-row > .numbers") == []
+
+
+@pytest.mark.slow
+def test_on_a_phone_the_way_up_from_a_run_is_there(visit: Callable[..., Page]) -> None:
+    page = visit(f"{WORKSPACE.replace('/p/', '/experiments/')}/gpt-00", 390, 844)
+    page.get_by_role("navigation", name="Folders").get_by_role("link", name="sweep").click()
+    expect(page.get_by_role("heading", name="Runs")).to_be_visible()

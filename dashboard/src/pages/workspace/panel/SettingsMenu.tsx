@@ -6,7 +6,7 @@ import { useState } from "preact/hooks";
 
 import { Popover } from "../../../ui/Popover";
 import { plain } from "../../../ui/terminal";
-import { whole } from "../../../ui/format";
+import { rounded, whole } from "../../../ui/format";
 import { metricTitle } from "../columns";
 import { ALONG, axisTitle, type ChartOf } from "../sections";
 import { axes, chosenX, metrics } from "../state";
@@ -18,6 +18,8 @@ import type { Smooth } from "../curves";
 const LISTED = 200;
 const KIND_NAMES = { ema: "average, weighted by time", mean: "running mean", gaussian: "gaussian" } as const;
 const [WEIGHT, SHARE] = [0.6, 0.02];
+/** So many digits of what is shown say where a range may begin. */
+const SHOWN_DIGITS = 4;
 
 export function SettingsMenu(props: {
   chart: ChartOf;
@@ -179,7 +181,7 @@ function Range(props: {
             key={end}
             label={`${end} ${name}`}
             value={value?.[at] ?? null}
-            placeholder={shown ? shown[at].toPrecision(4) : "all"}
+            placeholder={shown ? rounded(shown[at], SHOWN_DIGITS) : "all"}
             isWrong={problem !== ""}
             onText={(text) => take(at, text)}
           />
