@@ -37,6 +37,7 @@ test("all that is changed in a view comes back from its address, whatever names 
     histograms: "ridges",
     color: "params.lr",
     goal: "max(val/acc)",
+    by: "model.name",
     settings: new Map([["a ~ b, 5 %", { ...OWN, x: "train/a~b", smooth: { kind: "mean", amount: 20 }, yRange: [null, 2], columns: 2 }]]),
     widths: new Map([["params.lr", 120], ["name", 300], ['"params.a~b"', 64]]),
     stuck: ["params.lr"],

@@ -61,6 +61,8 @@ export interface View {
   colored: ReadonlyMap<string, number>;
   /** The column that is the result by which runs are compared; null where it is chosen by itself. */
   goal: string | null;
+  /** The parameter against which results are drawn; null for the first that differs. */
+  by: string | null;
   /** What single charts have of their own, by their names. */
   settings: ReadonlyMap<string, Settings>;
   /** Pixels of columns of the run set, of those that were made wider or narrower. */
@@ -103,6 +105,7 @@ export function viewOf(path: string, given: URLSearchParams): View {
     expanded: given.get("chart"),
     table: given.get("table") === "1",
     goal: given.get("goal"),
+    by: given.get("by"),
     group: listed(given.get("group")),
     spread: SPREADS.find((each) => each === given.get("band")) ?? SPREADS[0],
     ranks: choiceOf(given.get("ranks")),
@@ -150,6 +153,7 @@ export function written(change: Partial<Omit<View, "folder">>): Change {
   if (change.color !== undefined) set("color", change.color);
   if (change.colored !== undefined) set("hues", joined([...change.colored].map(([name, place]) => `${name}~${place}`)));
   if (change.goal !== undefined) set("goal", change.goal);
+  if (change.by !== undefined) set("by", change.by);
   if (change.table !== undefined) set("table", change.table ? "1" : null);
   if (change.settings !== undefined) set("set", joined([...change.settings].map(([title, own]) => [title, ...partsOf(own)].map(escaped).join("~"))));
   if (change.widths !== undefined) set("wide", joined([...change.widths].map(([key, width]) => `${escaped(key)}~${width}`)));

@@ -28,7 +28,7 @@ export function Sweep(): JSX.Element | null {
   const result = goal.value;
   const box = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(0);
-  const [chosen, setChosen] = useState<string | null>(null);
+  const { by: chosen } = view.value;
   useEffect(() => {
     const sized = new ResizeObserver(([entry]) => setWidth(Math.floor(entry!.contentRect.width)));
     sized.observe(box.current!);
@@ -46,7 +46,7 @@ export function Sweep(): JSX.Element | null {
             label="by"
             value={params[of] ?? ""}
             options={all.map((name) => [name, name] as const)}
-            onChange={setChosen}
+            onChange={(by) => show({ by })}
           />
           {params.length < all.length && <span class="note">{params.length} of {several(all.length, "parameter")} at once</span>}
         </div>
