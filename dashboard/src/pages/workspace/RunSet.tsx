@@ -24,6 +24,8 @@ import { FIRST } from "./visible";
 
 /** Pixels of the name's column, and of what stands before it and beside the table. */
 const [NAME, NAME_WIDE, BESIDE] = [110, 240, 66];
+/** The name has this share of a wide run set; a group's, which says what its runs have alike, has so many pixels. */
+const [NAME_SHARE, NAME_OF_GROUP] = [0.3, 150];
 /** Runs by whose values columns of the full table are made as wide as they are. */
 const LOOKED = 50;
 
@@ -39,7 +41,8 @@ export function RunSet(props: {
   const { asked: answered, total, error, pending, problems, rows } = listing.value;
   const { table, filter, folder } = view.value;
   const known = areColumnsKnown.value ? columns.value : [];
-  const shown = table ? known : fitting(known, props.width - NAME - BESIDE);
+  const name = Math.max(isGrouped.value ? NAME_OF_GROUP : NAME, Math.round(props.width * NAME_SHARE));
+  const shown = table ? known : fitting(known, props.width - name - BESIDE);
   return (
     <section class="runs" aria-label="Run set">
       <header class="runs-head">
@@ -92,7 +95,7 @@ export function RunSet(props: {
         <RunTable
           columns={shown}
           widths={table ? wide(shown) : shown.map(pixels)}
-          nameWidth={table ? widthOf(NAME_KEY, view.value.widths, false, NAME_WIDE) : NAME}
+          nameWidth={table ? widthOf(NAME_KEY, view.value.widths, false, NAME_WIDE) : name}
           isNameFixed={table && (sizing.value?.key ?? (view.value.widths.has(NAME_KEY) ? NAME_KEY : null)) === NAME_KEY}
           active={props.active}
           onActive={props.onActive}
