@@ -63,9 +63,11 @@ def place_at(path: str) -> Place:
         mode = _mode(found)
         if mode is not None and stat.S_ISDIR(mode):
             raise InvalidArgumentError(f"cannot write to {path!r}: it is a directory; name a file in it")
-        if mode is not None and not stat.S_ISREG(mode):
+        leads_to = os.path.join(directory, os.readlink(found)) if os.path.islink(found) else None
+        # not what is behind a link: it may be an open stream of ours, by another name
+        if mode is not None and not stat.S_ISREG(mode) and not (leads_to and os.path.lexists(leads_to)):
             return Place(found, is_stream=True)
-        if not os.path.islink(found):
+        if leads_to is None:
             # `replacing` needs the directory's permission only, and would overwrite what somebody has protected
             if mode is not None and not os.access(found, os.W_OK):
                 raise FileStoreError(
@@ -73,7 +75,7 @@ def place_at(path: str) -> Place:
                     "or choose another place"
                 )
             return Place(found)
-        found = os.path.join(directory, os.readlink(found))
+        found = leads_to
     raise FileStoreError(f"cannot write {path!r}: {os.strerror(errno.ELOOP)}; remove the link")
 
 

@@ -178,13 +178,14 @@ def test_an_open_stream_goes_on_where_it_is(tmp_path: Path, path: str, to: str) 
         pytest.skip("this system has no /proc")
     (tmp_path / "link").symlink_to("/dev/stdout")
     command = [sys.executable, "-c", _SCRIPT, str(tmp_path / path)]
+    env = environment(PYTHONUNBUFFERED="")  # so that what is printed has to be flushed
     out = tmp_path / "out"
     if to == "pipe":
-        done = subprocess.run(command, stdout=subprocess.PIPE, env=environment(), check=True, timeout=60)
+        done = subprocess.run(command, stdout=subprocess.PIPE, env=env, check=True, timeout=60)
         assert done.stdout == b"first\nsecond\nthird\nlast\n"
     else:
         with out.open("wb", buffering=0) as file:
             file.write(b"title\n")
-            subprocess.run(command, stdout=file, env=environment(), check=True, timeout=60)
+            subprocess.run(command, stdout=file, env=env, check=True, timeout=60)
         assert out.read_bytes() == b"title\nfirst\nsecond\nthird\nlast\n"
     assert set(names(tmp_path)) <= {"link", "out"}
