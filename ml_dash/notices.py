@@ -7,6 +7,8 @@ line of the user's is a warning. What a person at the console wants to see is sa
 from __future__ import annotations
 
 import contextlib
+import io
+import os
 import sys
 import warnings
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -86,9 +88,40 @@ def warn_user(message: str, category: type[Warning]) -> None:
 def say(text: str, stream: TextIO | None, *, flush: bool = True) -> None:
     """Print text on the console; never raises: one that is closed, broken or not there is not the script's concern."""
     with contextlib.suppress(Exception):  # whatever a foreign stream raises
-        if encoding := getattr(
-            stream, "encoding", None
-        ):  # a console that has no such letters gets them escaped
+        if encoding := getattr(stream, "encoding", None):  # where there are no such letters they are escaped
             text = text.encode(encoding, "backslashreplace").decode(encoding)
-        if stream is not None:  # else `print` would take the standard output
+        if stream is None:
+            return  # `print` would take the standard output
+        if type(stream) is not io.TextIOWrapper:
             print(text, file=stream, flush=flush)
+            return
+        stream.flush()  # what the script has printed stays its own: where that cannot be had, nothing of ours is added
+        try:
+            print(text, file=stream, flush=True)
+        except OSError:
+            _forget(stream)
+
+
+def _forget(stream: TextIO) -> None:
+    """Have a stream forget what nothing takes: Python would try it once more at its exit, and exit with 120 for it."""
+    fd = stream.fileno()
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        if null == fd:  # it was closed, too
+            stream.flush()
+            return
+        try:
+            before = os.dup(fd)
+        except OSError:  # it was closed
+            before = -1
+        os.dup2(null, fd)
+        try:
+            stream.flush()
+        finally:
+            if before < 0:
+                os.close(fd)
+            else:
+                os.dup2(before, fd)
+                os.close(before)
+    finally:
+        os.close(null)

@@ -130,6 +130,8 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in tuple(os.environ):
         if name.startswith("ML_DASH_"):
             monkeypatch.delenv(name)
+    # As most users have it: what is printed to a file waits, and may come to nothing at the exit.
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     # What a run says of itself has tests of its own; elsewhere standard error is empty, or has what the test is about.
     monkeypatch.setenv("ML_DASH_QUIET", "1")
     monkeypatch.setenv("ML_DASH_CAPTURE", "0")

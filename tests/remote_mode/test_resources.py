@@ -46,7 +46,7 @@ OUTAGE = f"""{BEGIN}
     before = resident()
     for turn in range(6):
         log(100_000)
-    print(resident() - before)
+    print(resident() - before, flush=True)
     os._exit(0)
     """
 

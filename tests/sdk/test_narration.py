@@ -220,6 +220,32 @@ def test_a_console_that_is_closed_or_broken_harms_nothing(spoil: str, tmp_path: 
     assert python(script, tmp_path) == "1\n"
 
 
+@pytest.mark.parametrize("fds", [(1,), (0, 1), (2,), (0, 1, 2)])
+@pytest.mark.parametrize("spoil", ["os.close(fd)", "os.dup2(os.open('/dev/full', os.O_WRONLY), fd)"])
+def test_what_a_console_does_not_take_is_no_failure_of_the_script(
+    spoil: str, fds: tuple[int, ...], tmp_path: Path
+) -> None:
+    """Python flushes once more at its exit, and exits with 120 where that fails."""
+    if "/dev/full" in spoil and not os.path.exists("/dev/full"):
+        pytest.skip("there is no such device")
+    script = f"""
+        import os, sys
+        from ml_dash import Experiment
+
+        for fd in {fds}:
+            {spoil}
+        with Experiment("a/b/c").run as exp:
+            exp.log("hello")
+            exp.log("hello", level="error")
+            exp.alert("title", "text")
+        open("open", "w").write(repr([os.path.exists(f"/proc/self/fd/{{fd}}") for fd in {fds}]))
+        """
+    python(script, tmp_path)
+    if os.path.exists("/proc/self/fd"):
+        # as the script has left it: open is there only the file that says so, which has the first free number
+        assert eval((tmp_path / "open").read_text()) == ["close" not in spoil or fd == min(fds) for fd in fds]
+
+
 def test_a_console_that_breaks_in_the_middle_harms_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(io.StringIO):
         def write(self, text: str) -> int:

@@ -527,7 +527,7 @@ def test_the_status_belongs_to_the_process_that_started(tmp_path: Path) -> None:
                 end()
                 raise SystemExit
             os.waitpid(pid, 0)
-            print(exp.run.status, exp.view.run().status)
+            print(exp.run.status, exp.view.run().status, flush=True)  # else the next child has it, too
         exp.metrics("train").log(who="parent")
         exp.run.complete()
         """,

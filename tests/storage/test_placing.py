@@ -178,7 +178,7 @@ def test_an_open_stream_goes_on_where_it_is(tmp_path: Path, path: str, to: str) 
         pytest.skip("this system has no /proc")
     (tmp_path / "link").symlink_to("/dev/stdout")
     command = [sys.executable, "-c", _SCRIPT, str(tmp_path / path)]
-    env = environment(PYTHONUNBUFFERED="")  # so that what is printed has to be flushed
+    env = environment()
     out = tmp_path / "out"
     if to == "pipe":
         done = subprocess.run(command, stdout=subprocess.PIPE, env=env, check=True, timeout=60)
