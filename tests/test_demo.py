@@ -29,6 +29,7 @@ from ml_dash import Experiment
 from ml_dash.query.runs import RunInfo
 from ml_dash.server.runner import EmbeddedServer
 from tests.support.project import PROJECT
+from tests.support.seen import until
 
 Rows = dict[str, Any]
 
@@ -182,7 +183,7 @@ def test_a_demo_that_is_ended_ends_its_processes(name: str, tmp_path: Path) -> N
         for line in demo.stdout:
             if "A training of" in line:
                 break
-        assert len(running(tmp_path)) == 3
+        until(lambda: len(running(tmp_path)) == 3, "the training runs beside the demo and its server")
         demo.send_signal(getattr(signal, name))
         _, errors = demo.communicate(timeout=60)
     finally:
