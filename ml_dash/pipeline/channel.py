@@ -279,7 +279,8 @@ class Channel:
                 self._pumping.release()
 
     def sync(self, *, blobs: bool = True) -> None:
-        """Make all durable that is written, and replace the side files; a disk that refuses is tried again later."""
+        """Make all durable that is written, and replace the side files; without `blobs`, not the large ones."""
+        # a disk that refuses is noted, and tried again later
         with self.turns.begin(sync=True) as may_sync:
             if not may_sync:
                 return
@@ -347,9 +348,8 @@ class Channel:
         if self.health.rests or self.writer.unsynced_bytes >= _UNSYNCED_BYTES:
             return False
         moved = False
-        with self.health.noting(
-            (Exception,)
-        ):  # an import that fails, too: the batch waits as for a full disk
+        # an import that fails, too: the batch waits as for a full disk
+        with self.health.noting((Exception,)):
             if self._tidied and not self.queue.is_empty:  # of a call that took longer than the run
                 self._succeed(new_writer_id(self.times.next_ns(), self.settings.rank))
             moved, has_written = self._mover.move(self.writer, waits=wait)
